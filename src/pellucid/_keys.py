@@ -1,0 +1,56 @@
+"""The AnnData contract: every key this package writes, and the record of how it came to be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from anndata import AnnData
+
+GENE_SETS = "gene_sets"
+ATTRIBUTION = "attribution"
+GENE_SET_IMPACT = "gene_set_impact"
+
+LATENT = {"OrthogonalAE": "X_orthogonal_ae"}
+
+
+def grouped(key: str, groupby: str) -> str:
+    """Key of the per-group companion of `key`: HDF5 and zarr read "/" as a path."""
+    return f"{key}_{groupby}".replace("/", "_")
+
+
+def string_array(names: Iterable[Any]) -> np.ndarray:
+    """Names of sets, groups and units as they are stored: a string array, never keys or columns."""
+    return np.asarray([str(name) for name in names], dtype=str)
+
+
+def record(function: str, *, model: object | None = None, **arguments: Any) -> dict[str, Any]:
+    """What is needed to repeat a call, in types that h5ad and zarr hold.
+
+    Arguments that are `None` are left out: neither format has a stable way to store them.
+    """
+    params: dict[str, Any] = {"function": function, "pellucid_version": __version__}
+    if model is not None:
+        params["model_class"] = type(model).__name__
+    for name, value in arguments.items():
+        if value is None:
+            continue
+        params[name] = string_array(value) if isinstance(value, list | tuple) else value
+    return params
+
+
+def require(adata: AnnData, slot: str, key: str, made_by: str) -> Any:
+    """`getattr(adata, slot)[key]`, or a `KeyError` that names the call which writes it."""
+    mapping = getattr(adata, slot)
+    if key not in mapping:
+        raise KeyError(
+            f"adata.{slot}[{key!r}] not found; it is written by {made_by}. "
+            f"adata.{slot} holds: {sorted(map(str, mapping.keys()))}."
+        )
+    return mapping[key]
