@@ -1,1 +1,5 @@
-"""."""
+"""The networks behind the models."""
+
+from ._orthogonal_ae import OrthogonalAEModule
+
+__all__ = ["OrthogonalAEModule"]

@@ -1,0 +1,103 @@
+"""Checks of what a user hands in, made before anything is registered, trained or written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+    from anndata import AnnData
+
+_ROWS_AT_ONCE = 4096
+
+
+def expression_source(layer: str | None) -> str:
+    """How a message names the matrix that was read."""
+    return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+
+
+def expression_matrix(adata: AnnData, layer: str | None) -> Any:
+    """The matrix to model, in the form it came in (dense, sparse or on disk)."""
+    if layer is not None and layer not in adata.layers:
+        raise KeyError(
+            f"layer {layer!r} not found in adata.layers, which holds: {sorted(adata.layers)}."
+        )
+    matrix = adata.X if layer is None else adata.layers[layer]
+    if matrix is None:
+        raise ValueError("adata.X is None; pass layer= to name the matrix to model.")
+    return matrix
+
+
+def check_expression(adata: AnnData, layer: str | None = None, *, counts: bool = False) -> None:
+    """Raise unless the expression matrix can be modelled.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes.
+    layer
+        Layer to check; `adata.X` if `None`.
+    counts
+        Whether the values must be counts: whole numbers, of which at least one exceeds 0.
+    """
+    source = expression_source(layer)
+    matrix = expression_matrix(adata, layer)
+    if 0 in adata.shape:
+        raise ValueError(f"{source} is empty: {adata.n_obs} cells x {adata.n_vars} genes.")
+    if not adata.var_names.is_unique:
+        doubled = adata.var_names[adata.var_names.duplicated()].unique()
+        raise ValueError(
+            f"{len(doubled)} gene names stand more than once in adata.var_names (such as "
+            f"{', '.join(map(repr, doubled[:3]))}). Make them unique, for example with "
+            "adata.var_names_make_unique(), or sum their counts."
+        )
+    largest = -np.inf
+    for values in _stored_values(matrix):
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"{source} holds NaN or infinite values; remove those cells or genes, or fill the "
+                "values, before modelling."
+            )
+        if (values < 0).any():
+            raise ValueError(
+                f"{source} holds negative values (lowest {values.min():.3g}), as scaled data do; "
+                "expression here must be non-negative. Pass layer= with counts or log data."
+            )
+        if counts and np.any(values != np.round(values)):
+            found = values[values != np.round(values)][0]
+            raise ValueError(
+                f"{source} holds values that are not whole numbers (such as {found:.4g}), as log "
+                "or normalised data do, but counts are due. Pass layer= to name the layer that "
+                "holds the counts, or input_type='log' to model log data."
+            )
+        largest = max(largest, float(values.max(initial=0)))
+    if largest == 0:
+        raise ValueError(f"{source} holds nothing but zeros.")
+
+
+def _stored_values(matrix: Any) -> Iterator[np.ndarray]:
+    if sparse.issparse(matrix):
+        yield matrix.data
+    elif isinstance(matrix, np.ndarray):
+        yield matrix
+    else:  # on disk
+        for start in range(0, matrix.shape[0], _ROWS_AT_ONCE):
+            block = matrix[start : start + _ROWS_AT_ONCE]
+            yield block.data if sparse.issparse(block) else np.asarray(block)
+
+
+def group_labels(adata: AnnData, groupby: str) -> pd.Categorical:
+    """`adata.obs[groupby]` as a categorical, its unused categories removed."""
+    if groupby not in adata.obs:
+        raise KeyError(
+            f"groupby={groupby!r} not found in adata.obs, which holds: {list(adata.obs.columns)}."
+        )
+    labels = adata.obs[groupby]
+    if labels.isna().all():
+        raise ValueError(f"adata.obs[{groupby!r}] holds no label: every value is missing.")
+    return labels.astype("category").cat.remove_unused_categories().array

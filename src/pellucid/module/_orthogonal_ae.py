@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import nn
+
+from pellucid._compat import REGISTRY_KEYS, BaseModuleClass, LossOutput, auto_move_data
+
+from ._nn import fully_connected
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+InputType = Literal["library_scaled", "counts", "log"]
+
+
+class OrthogonalAEModule(BaseModuleClass):
+    """Network of :class:`~pellucid.model.OrthogonalAE`: SoftPlus layers around an orthogonal code.
+
+    Parameters
+    ----------
+    n_input
+        Number of genes.
+    n_hidden
+        Width of each hidden layer.
+    n_latent
+        Number of latent units.
+    n_layers
+        Hidden layers between the genes and the code, on each side.
+    input_type
+        What the network reads and writes; see :class:`~pellucid.model.OrthogonalAE`.
+    reference_library
+        Library size to which cells are scaled when `input_type="library_scaled"`.
+    orthogonality_weight
+        :math:`\\lambda` of the soft orthogonality constraint.
+    l1_weight
+        Weight of the sum of absolute weights.
+    softplus_beta
+        Sharpness of every SoftPlus.
+    """
+
+    # Keeps the logarithm finite where the rate underflows.
+    eps = 1e-8
+
+    def __init__(
+        self,
+        n_input: int,
+        *,
+        n_hidden: int,
+        n_latent: int,
+        n_layers: int,
+        input_type: InputType,
+        reference_library: float,
+        orthogonality_weight: float,
+        l1_weight: float,
+        softplus_beta: float,
+    ):
+        super().__init__()
+        self.input_type = input_type
+        self.orthogonality_weight = orthogonality_weight
+        self.l1_weight = l1_weight
+        self.n_latent = n_latent
+        self.softplus_beta = softplus_beta
+        self.register_buffer("reference_library", torch.tensor(float(reference_library)))
+
+        def activation() -> nn.Module:
+            return nn.Softplus(beta=softplus_beta)
+
+        hidden = [n_hidden] * n_layers
+        self.encoder = fully_connected([n_input, *hidden, n_latent], activation, bias=0.01)
+        self.decoder = fully_connected([n_latent, *hidden, n_input], activation, bias=0.01)
+
+    @property
+    def code_weight(self) -> Tensor:
+        """W of the orthogonality constraint: the last encoder weight, units x hidden."""
+        return self.encoder[-2].weight
+
+    def library(self, x: Tensor) -> Tensor:
+        """Factor between the decoder's output and a cell's rate, cells x 1."""
+        if self.input_type == "library_scaled":
+            return x.sum(1, keepdim=True).clamp(min=1) / self.reference_library
+        return x.new_ones(len(x), 1)
+
+    def encoder_input(self, x: Tensor) -> Tensor:
+        """What the encoder reads of the data: the space in which attributions are taken."""
+        if self.input_type == "library_scaled":
+            return torch.log1p(x / self.library(x))
+        return x
+
+    def _get_inference_input(self, tensors: dict[str, Tensor], **kwargs) -> dict[str, Tensor]:
+        return {"x": tensors[REGISTRY_KEYS.X_KEY]}
+
+    def _get_generative_input(
+        self, tensors: dict[str, Tensor], inference_outputs: dict[str, Tensor], **kwargs
+    ) -> dict[str, Tensor]:
+        return {"z": inference_outputs["z"], "library": inference_outputs["library"]}
+
+    @auto_move_data
+    def inference(self, x: Tensor) -> dict[str, Tensor]:
+        """Encode cells."""
+        return {"z": self.encoder(self.encoder_input(x)), "library": self.library(x)}
+
+    @auto_move_data
+    def generative(self, z: Tensor, library: Tensor) -> dict[str, Tensor]:
+        """Decode codes to rates."""
+        scale = self.decoder(z)
+        return {"scale": scale, "rate": scale * library}
+
+    def reconstruction_loss(self, x: Tensor, rate: Tensor) -> Tensor:
+        """Poisson negative log-likelihood of each cell, a mean over its genes, less log x!.
+
+        Equation 1 of Kinalis et al. 2019 prints it with the data and the reconstruction exchanged;
+        the rate is the reconstruction.
+        """
+        return (rate - x * torch.log(rate + self.eps)).mean(1)
+
+    def orthogonality_penalty(self) -> Tensor:
+        """:math:`\\lVert I - W W^T \\rVert_F`."""
+        weight = self.code_weight
+        identity = torch.eye(len(weight), device=weight.device, dtype=weight.dtype)
+        return torch.linalg.norm(identity - weight @ weight.T)
+
+    def loss(
+        self,
+        tensors: dict[str, Tensor],
+        inference_outputs: dict[str, Tensor],
+        generative_outputs: dict[str, Tensor],
+    ) -> LossOutput:
+        """Equation 1 of Kinalis et al. 2019, with the L1 norm of Kinalis et al. 2022."""
+        reconstruction = self.reconstruction_loss(
+            tensors[REGISTRY_KEYS.X_KEY], generative_outputs["rate"]
+        )
+        loss = reconstruction.mean() + self.orthogonality_weight * self.orthogonality_penalty()
+        if self.l1_weight:
+            weights = [p.abs().sum() for p in self.parameters() if p.ndim == 2]
+            loss = loss + self.l1_weight * torch.stack(weights).sum()
+        return LossOutput(
+            loss=loss,
+            reconstruction_loss=reconstruction,
+            extra_metrics={"squared_code": inference_outputs["z"].detach().square().sum()},
+        )
