@@ -20,13 +20,25 @@ GENE_SET_IMPACT = "gene_set_impact"
 LATENT = {"OrthogonalAE": "X_orthogonal_ae"}
 
 
+def latent(model: object) -> str:
+    """Default key of a model's latent representation in `obsm`, and of its record in `uns`."""
+    name = type(model).__name__
+    return LATENT.get(name, f"X_{name.lower()}")
+
+
+def latent_names(model: object, n_latent: int) -> np.ndarray:
+    """Names of a model's units: its own, or those that scvi-tools gives the loadings."""
+    names = getattr(model, "latent_names", None)
+    return string_array(f"Z_{unit}" for unit in range(n_latent)) if names is None else names
+
+
 def grouped(key: str, groupby: str) -> str:
     """Key of the per-group companion of `key`: HDF5 and zarr read "/" as a path."""
     return f"{key}_{groupby}".replace("/", "_")
 
 
 def string_array(names: Iterable[Any]) -> np.ndarray:
-    """Names of sets, groups and units as they are stored: a string array, never keys or columns."""
+    """Names of sets, groups and units as they are stored: never as keys or column names."""
     return np.asarray([str(name) for name in names], dtype=str)
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+    from ._compat import BaseModelClass
+
 _ROWS_AT_ONCE = 4096
 
 
@@ -101,3 +103,19 @@ def group_labels(adata: AnnData, groupby: str) -> pd.Categorical:
     if labels.isna().all():
         raise ValueError(f"adata.obs[{groupby!r}] holds no label: every value is missing.")
     return labels.astype("category").cat.remove_unused_categories().array
+
+
+def check_same_genes(adata: AnnData, model: BaseModelClass) -> None:
+    """Raise unless `adata` has the genes of the model's AnnData, in the same order."""
+    expected = np.asarray(model.get_var_names(), dtype=str)
+    found = np.asarray(adata.var_names, dtype=str)
+    if np.array_equal(found, expected):
+        return
+    n_shared = np.isin(expected, found).sum()
+    reordered = " in another order" if n_shared == found.size == expected.size else ""
+    raise ValueError(
+        f"adata has {found.size} genes, the model {expected.size}, of which {n_shared} are in "
+        f"adata.var_names{reordered}. "
+        "Bring adata to the model's genes with pellucid.pp.align_genes(adata, "
+        "model.adata.var_names)."
+    )

@@ -24,15 +24,15 @@ _CELLS_A_CALL = 1024
 
 
 class OrthogonalAE(BaseAutoencoder):
-    """Autoencoder with a soft orthogonality constraint on its code :cite:p:`Kinalis2019`.
+    r"""Autoencoder with a soft orthogonality constraint on its code :cite:p:`Kinalis2019`.
 
     A small SoftPlus autoencoder under a Poisson loss, whose last encoder weight :math:`W` is
     pulled towards orthonormal rows, so that units learn different things:
 
     .. math::
 
-        \\frac{1}{G} \\sum_g \\left(y_g - x_g \\log(y_g + \\epsilon)\\right)
-        + \\lambda \\lVert I - W W^T \\rVert_F
+        \frac{1}{G} \sum_g \left(y_g - x_g \log(y_g + \epsilon)\right)
+        + \lambda \lVert I - W W^T \rVert_F
 
     with :math:`x` the expression of a cell and :math:`y` its reconstruction. Units are
     non-negative, and :func:`~pellucid.tl.attribute` tells what each reads.
@@ -52,7 +52,7 @@ class OrthogonalAE(BaseAutoencoder):
     input_type
         What the network reads and writes:
 
-        * ``'library_scaled'`` - counts; the encoder reads :math:`\\log(1 + x m / l)` and the
+        * ``'library_scaled'`` - counts; the encoder reads :math:`\log(1 + x m / l)` and the
           decoder's output is multiplied by :math:`l / m`, where :math:`l` is the cell's total
           over these genes and :math:`m` its median over cells. Sequencing depth is then no part
           of the code.
@@ -60,7 +60,7 @@ class OrthogonalAE(BaseAutoencoder):
         * ``'log'`` - log-normalised expression in and out, as in the paper of 2022
           (:cite:p:`Kinalis2022`, which takes log(CPM + 1)).
     orthogonality_weight
-        :math:`\\lambda`. The default is that of the authors' program.
+        :math:`\lambda`. The default is that of the authors' program.
     l1_weight
         Weight of the sum of absolute weights (:cite:p:`Kinalis2022`, "complex model").
     softplus_beta
@@ -92,7 +92,12 @@ class OrthogonalAE(BaseAutoencoder):
     _module_cls = OrthogonalAEModule
     _presets = {  # noqa: RUF012
         "kinalis2019": Preset(
-            {"n_hidden": 128, "n_latent": 64, "input_type": "counts", "orthogonality_weight": 5e-2},
+            {
+                "n_hidden": 128,
+                "n_latent": 64,
+                "input_type": "counts",
+                "orthogonality_weight": 5e-2,
+            },
             {
                 "batch_size": 1,
                 "max_epochs": 500,
@@ -128,7 +133,8 @@ class OrthogonalAE(BaseAutoencoder):
         super().__init__(adata)
         if input_type not in ("library_scaled", "counts", "log"):
             raise ValueError(
-                f"input_type={input_type!r} is unknown; choose 'library_scaled', 'counts' or 'log'."
+                f"input_type={input_type!r} is unknown; choose 'library_scaled', 'counts' or "
+                "'log'."
             )
         layer = self.adata_manager._get_setup_method_args()["setup_args"]["layer"]
         check_expression(adata, layer, counts=input_type != "log")
@@ -202,7 +208,7 @@ class OrthogonalAE(BaseAutoencoder):
             )
         online = batch_size == 1
         self._training_plan_cls = OnlineTrainingPlan if online else OrthogonalAETrainingPlan
-        plan_kwargs = {**({"optimizer": "SGD", "lr": 1e-2} if online else {}), **(plan_kwargs or {})}
+        plan_defaults = {"optimizer": "SGD", "lr": 1e-2} if online else {}
         super().train(
             max_epochs=max_epochs,
             accelerator=accelerator,
@@ -214,7 +220,7 @@ class OrthogonalAE(BaseAutoencoder):
             early_stopping_monitor="validation_loss",
             early_stopping_patience=early_stopping_patience,
             check_val_every_n_epoch=kwargs.pop("check_val_every_n_epoch", 1),
-            plan_kwargs=plan_kwargs,
+            plan_kwargs={**plan_defaults, **(plan_kwargs or {})},
             **kwargs,
         )
         self._warn_of_dead_units()

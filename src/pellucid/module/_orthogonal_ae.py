@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import nn
@@ -16,7 +16,7 @@ InputType = Literal["library_scaled", "counts", "log"]
 
 
 class OrthogonalAEModule(BaseModuleClass):
-    """Network of :class:`~pellucid.model.OrthogonalAE`: SoftPlus layers around an orthogonal code.
+    r"""Network of :class:`~pellucid.model.OrthogonalAE`: SoftPlus around an orthogonal code.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class OrthogonalAEModule(BaseModuleClass):
     reference_library
         Library size to which cells are scaled when `input_type="library_scaled"`.
     orthogonality_weight
-        :math:`\\lambda` of the soft orthogonality constraint.
+        :math:`\lambda` of the soft orthogonality constraint.
     l1_weight
         Weight of the sum of absolute weights.
     softplus_beta
@@ -74,7 +74,7 @@ class OrthogonalAEModule(BaseModuleClass):
     @property
     def code_weight(self) -> Tensor:
         """W of the orthogonality constraint: the last encoder weight, units x hidden."""
-        return self.encoder[-2].weight
+        return cast("nn.Linear", self.encoder[-2]).weight
 
     def library(self, x: Tensor) -> Tensor:
         """Factor between the decoder's output and a cell's rate, cells x 1."""
@@ -116,7 +116,7 @@ class OrthogonalAEModule(BaseModuleClass):
         return (rate - x * torch.log(rate + self.eps)).mean(1)
 
     def orthogonality_penalty(self) -> Tensor:
-        """:math:`\\lVert I - W W^T \\rVert_F`."""
+        r""":math:`\lVert I - W W^T \rVert_F`."""
         weight = self.code_weight
         identity = torch.eye(len(weight), device=weight.device, dtype=weight.dtype)
         return torch.linalg.norm(identity - weight @ weight.T)

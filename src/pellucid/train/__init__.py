@@ -2,5 +2,6 @@
 
 from ._online_plan import OnlineTrainingPlan
 from ._plan import OrthogonalAETrainingPlan
+from ._seed import seeded
 
-__all__ = ["OnlineTrainingPlan", "OrthogonalAETrainingPlan"]
+__all__ = ["OnlineTrainingPlan", "OrthogonalAETrainingPlan", "seeded"]

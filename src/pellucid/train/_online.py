@@ -326,7 +326,12 @@ def online_steps(
 
         for gene in present[:n_present]:
             _nesterov(
-                first[0][gene], first[1][gene], x[gene], delta[0, :n_first], learning_rate, momentum
+                first[0][gene],
+                first[1][gene],
+                x[gene],
+                delta[0, :n_first],
+                learning_rate,
+                momentum,
             )
         for layer in range(n_middle):
             weight = middle_weights[layer]

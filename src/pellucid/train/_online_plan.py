@@ -69,12 +69,14 @@ class OnlineTrainingPlan(OrthogonalAETrainingPlan):
         module = self.module
         state = self.optimizers().optimizer.state
 
-        def arrays(parameter: nn.Parameter) -> tuple[np.ndarray, np.ndarray]:
-            # The momentum lives in the optimizer, so that either kind of step can follow the other.
+        def arrays(parameter: Tensor) -> tuple[np.ndarray, np.ndarray]:
+            # The momentum lives in the optimizer: either kind of step can follow the other.
             momentum = state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
             return parameter.detach().numpy(), momentum.numpy()
 
-        linear = [layer for layer in (*module.encoder, *module.decoder) if isinstance(layer, nn.Linear)]
+        linear = [
+            layer for layer in (*module.encoder, *module.decoder) if isinstance(layer, nn.Linear)
+        ]
         weights = [arrays(layer.weight) for layer in linear]
         biases = [arrays(layer.bias) for layer in linear]
         first = tuple(np.ascontiguousarray(array.T) for array in weights[0])
