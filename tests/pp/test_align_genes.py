@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import logging
+import warnings
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import pellucid as pld
+
+COUNTS = np.array([[1, 2, 3, 4], [5, 6, 7, 8], [0, 0, 9, 0]])
+TARGETS = ["D", "new", "A", "C"]
+ALIGNED = np.array([[4, 0, 1, 3], [8, 0, 5, 7], [0, 0, 0, 9]])
+
+
+def make(kind=sparse.csr_matrix, dtype=np.float32, var_names="ABCD"):
+    counts = kind(COUNTS.astype(dtype))
+    adata = ad.AnnData(
+        counts,
+        obs=pd.DataFrame({"cell_type": pd.Categorical(["x", "y", "x"])}, index=list("123")),
+        var=pd.DataFrame(index=list(var_names)),
+    )
+    adata.layers["twice"] = counts + counts
+    adata.obsm["X_umap"] = np.arange(6.0).reshape(3, 2)
+    adata.obsm["table"] = pd.DataFrame({"a": [1, 2, 3]}, index=adata.obs_names)
+    adata.obsp["distances"] = sparse.csr_matrix(np.eye(3))
+    adata.uns["nested"] = {"array": np.arange(3)}
+    return adata
+
+
+def dense(matrix):
+    return matrix.toarray() if sparse.issparse(matrix) else matrix
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.int32, np.uint16])
+@pytest.mark.parametrize(
+    "kind", [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, np.asarray]
+)
+def test_order_zeros_and_type(kind, dtype, unchanged):
+    adata = make(kind, dtype)
+    with unchanged(adata):
+        aligned = pld.pp.align_genes(adata, TARGETS)
+    assert list(aligned.var_names) == TARGETS
+    for found, given, expected in (
+        (aligned.X, adata.X, ALIGNED),
+        (aligned.layers["twice"], adata.layers["twice"], 2 * ALIGNED),
+    ):
+        np.testing.assert_array_equal(dense(found), expected)
+        assert type(found) is type(given)
+        assert found.dtype == dtype
+        if sparse.issparse(found):
+            assert found.has_sorted_indices
+            assert found.nnz == np.count_nonzero(expected)
+
+
+def test_cells_keep_what_is_theirs(assert_same):
+    adata = make()
+    aligned = pld.pp.align_genes(adata, TARGETS)
+    pd.testing.assert_frame_equal(aligned.obs, adata.obs)
+    assert set(aligned.obsm) == {"X_umap", "table"}
+    np.testing.assert_array_equal(aligned.obsm["X_umap"], adata.obsm["X_umap"])
+    assert (aligned.obsp["distances"] != adata.obsp["distances"]).nnz == 0
+    aligned.uns["nested"]["array"][0] = 7
+    aligned.obsm["X_umap"][0] = 7
+    assert_same(adata, make())
+
+
+def test_report(caplog):
+    with caplog.at_level(logging.INFO, logger="pellucid"):
+        report = pld.pp.align_genes(make(), TARGETS).uns["align_genes"]
+    assert (report["n_found"], report["n_missing"], report["n_dropped"]) == (3, 1, 1)
+    assert report["missing"].tolist() == ["new"]
+    assert report["params"]["function"] == "pp.align_genes"
+    assert report["params"]["mapped"] is False
+    assert caplog.messages == [
+        "3 of 4 genes found, 1 filled with zeros, 1 of adata dropped.",
+    ]
+
+
+@pytest.mark.parametrize("targets", [TARGETS, ["C", "A"]])
+def test_round_trip(targets, round_trip, assert_same):
+    aligned = pld.pp.align_genes(make(), targets)
+    assert_same(round_trip(aligned), aligned)
+
+
+def test_view():
+    adata = make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        aligned = pld.pp.align_genes(adata[[2, 0], ["C", "A"]], ["A", "C"])
+    np.testing.assert_array_equal(dense(aligned.X), [[0, 9], [1, 3]])
+    assert not aligned.is_view
+    for value in (*aligned.obsm.values(), aligned.obs, aligned.layers["twice"]):
+        assert "View" not in type(value).__name__
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_matrix, np.asarray])
+def test_backed(kind, tmp_path, monkeypatch, unchanged):
+    monkeypatch.setattr("pellucid.pp._align_genes._ROWS_AT_ONCE", 2)
+    make(kind).write_h5ad(tmp_path / "adata.h5ad")
+    adata = ad.read_h5ad(tmp_path / "adata.h5ad", backed="r")
+    with unchanged(adata):
+        aligned = pld.pp.align_genes(adata, TARGETS)
+    assert not aligned.isbacked
+    np.testing.assert_array_equal(dense(aligned.X), ALIGNED)
+    assert sparse.issparse(aligned.X) == (kind is not np.asarray)
+    part = pld.pp.align_genes(adata[1:, ["C", "A"]], ["A", "C"])
+    np.testing.assert_array_equal(dense(part.X), [[5, 7], [0, 9]])
+    adata.file.close()
+
+
+def test_without_x():
+    adata = ad.AnnData(
+        layers={"counts": COUNTS.astype(np.float32)}, var=pd.DataFrame(index=list("ABCD"))
+    )
+    aligned = pld.pp.align_genes(adata, TARGETS)
+    assert aligned.X is None
+    np.testing.assert_array_equal(aligned.layers["counts"], ALIGNED)
+
+
+@pytest.mark.parametrize("as_table", [True, False])
+def test_mapping_many_to_one_is_summed_and_one_to_many_repeated(as_table):
+    mapping = {"A": "P", "B": "P", "C": ["Q", "R"]}
+    if as_table:
+        rows = [("A", "P"), ("B", "P"), ("C", "Q"), ("C", "R"), ("C", "R"), ("D", None)]
+        mapping = pd.DataFrame(rows, columns=["mouse", "human"])
+    aligned = pld.pp.align_genes(make(), ["R", "P", "Q", "D"], mapping=mapping)
+    np.testing.assert_array_equal(dense(aligned.X), [[3, 3, 3, 4], [7, 11, 7, 8], [9, 0, 9, 0]])
+    report = aligned.uns["align_genes"]
+    assert (report["n_found"], report["n_dropped"]) == (4, 0)
+    assert report["params"]["mapped"] is True
+
+
+def test_a_gene_mapped_onto_one_that_is_there_is_added_to_it():
+    aligned = pld.pp.align_genes(make(), ["A"], mapping={"B": "A"})
+    np.testing.assert_array_equal(dense(aligned.X).ravel(), [3, 11, 0])
+
+
+ENSEMBL = [f"ENSMUSG{i:011d}" for i in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("var_names", "targets", "arguments", "message"),
+    [
+        (
+            "ABCD",
+            ["A", *"xyz"],
+            {},
+            r"1 of 4 genes wanted are among the 4 of adata, fewer than min_fraction=0.5\.",
+        ),
+        ("ABCD", list("wxyz"), {"min_fraction": 0}, r"0 of 4 genes wanted"),
+        ("ABCD", [], {}, r"0 of 0 genes wanted"),
+        (
+            ENSEMBL,
+            ["Cd3d", "Ms4a1"],
+            {},
+            r"var_names look like Ensembl ids, such as 'ENSMUSG.*the genes wanted like "
+            r"capitalised symbols \(as of mouse genes\).*mapping=",
+        ),
+        (
+            ["Cd3d", "Ms4a1", "Actb", "Gapdh"],
+            ["CD3D", "MS4A1"],
+            {},
+            r"as of mouse genes.*as of human genes.*table of ids or of orthologues",
+        ),
+        (
+            [f"{name}.3" for name in ENSEMBL],
+            ENSEMBL,
+            {},
+            r"agree without the version suffixes",
+        ),
+        ("ABCD", ["A", "B", "A"], {}, r"1 gene names stand more than once in var_names .*'A'"),
+        ("ABCA", ["A", "B"], {}, r"more than once in adata.var_names"),
+        (
+            "ABCD",
+            ["A"],
+            {"mapping": pd.DataFrame({"a": ["A"], "b": ["B"], "score": [1.0]})},
+            r"mapping needs two columns.*found 3: 'a', 'b', 'score'",
+        ),
+        ("ABCD", ["P", "Q"], {"mapping": {"A": "X"}}, r"0 of 2 .* of adata by mapping"),
+    ],
+)
+def test_bad_input_raises_and_changes_nothing(unchanged, var_names, targets, arguments, message):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # anndata's, on doubled names
+        adata = make(var_names=var_names)
+    with unchanged(adata), pytest.raises(ValueError, match=message):
+        pld.pp.align_genes(adata, targets, **arguments)
+
+
+def test_one_string_is_not_a_list_of_genes(unchanged):
+    adata = make()
+    with unchanged(adata), pytest.raises(TypeError, match=r"var_names is the string 'ABCD'"):
+        pld.pp.align_genes(adata, "ABCD")
+
+
+def test_min_fraction_lets_fewer_through():
+    aligned = pld.pp.align_genes(make(), ["A", *"xyz"], min_fraction=0.25)
+    assert aligned.uns["align_genes"]["n_missing"] == 3
+
+
+def test_real_kang_onto_pbmc3k(real_data):
+    kang, reference = real_data("kang_ifnb"), real_data("pbmc3k_labelled")
+    aligned = pld.pp.align_genes(kang, reference.var_names)
+    shared = kang.var_names.intersection(reference.var_names)
+    assert aligned.shape == (2000, 13714)
+    assert aligned.uns["align_genes"]["n_found"] == len(shared)
+    assert (aligned[:, shared].X != kang[:, shared].X).nnz == 0
+    assert aligned.X.sum() == kang[:, shared].X.sum()
