@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from importlib.metadata import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
 
@@ -42,7 +47,8 @@ myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"
+autodoc_typehints_description_target = "documented_params"
+default_role = "literal"
 napoleon_google_docstring = False
 napoleon_use_rtype = True
 napoleon_use_param = True
@@ -75,5 +81,16 @@ html_theme_options = {
     "repository_url": "https://github.com/scverse/pellucid",
     "use_repository_button": True,
     "path_to_docs": "docs/",
+    "navbar_persistent": [],
     "navigation_with_keys": False,
 }
+
+
+def plain_return_names(app, what, name, obj, options, lines) -> None:
+    """Take the backticks off what a function writes: napoleon prints names in bold by itself."""
+    lines[:] = [re.sub(r"^`([^`]+)`( : .*)?$", r"\1\2", line) for line in lines]
+
+
+def setup(app: Sphinx) -> None:
+    """Hook into autodoc, ahead of napoleon."""
+    app.connect("autodoc-process-docstring", plain_return_names, priority=400)
