@@ -7,7 +7,6 @@ import os
 import re
 from pathlib import Path
 
-import gseapy
 import pooch
 
 logger = logging.getLogger("pellucid")
@@ -19,6 +18,9 @@ def enrichr_library(name: str, organism: str) -> dict[str, list[str]]:
     cached = Path(pooch.os_cache("pellucid")) / "enrichr" / f"{readable}.json"
     if cached.is_file():
         return json.loads(cached.read_text(encoding="utf-8"))
+    import gseapy  # takes two seconds, and only the name of a library needs it
+
+    logger.info("Asking Enrichr for the library %s.", name)
     try:
         available = gseapy.get_library_name(organism=organism)
         # gseapy leaves out sets of more than 2,000 genes unless told otherwise.
