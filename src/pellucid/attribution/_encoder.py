@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
+from pellucid._compat import VAE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,16 +35,19 @@ def encoder_of(model: BaseModelClass) -> Encoder:
     module = model.module
     if hasattr(module, "encoder_input"):
         return Encoder(module.encoder_input, module.encoder)
-    z_encoder: Any = getattr(module, "z_encoder", None)
-    if not (hasattr(z_encoder, "encoder") and hasattr(z_encoder, "mean_encoder")):
+    if not isinstance(module, VAE):
         raise TypeError(
             f"{type(model).__name__} has no encoder that can be read. Pass a model of "
-            "pellucid.model, or one of scvi-tools' with a z_encoder (SCVI, LinearSCVI, SCANVI)."
+            "pellucid.model, or one of scvi-tools' built on scvi.module.VAE (SCVI, LinearSCVI, "
+            "SCANVI)."
         )
-    if getattr(module, "encode_covariates", False):
+    # A switched-off part of scvi-tools' layers is None.
+    blocks: Any = module.z_encoder.encoder.fc_layers
+    layers = [layer for block in blocks for layer in block if layer is not None]
+    if module.encode_covariates:
         raise TypeError(
             f"this {type(model).__name__} was built with encode_covariates=True, so its encoder "
             "does not read genes alone; only encoders of genes can be attributed to genes."
         )
-    read = torch.log1p if getattr(module, "log_variational", False) else torch.Tensor.clone
-    return Encoder(read, nn.Sequential(z_encoder.encoder.fc_layers, z_encoder.mean_encoder))
+    read = torch.log1p if module.log_variational else torch.Tensor.clone
+    return Encoder(read, nn.Sequential(*layers, module.z_encoder.mean_encoder))
