@@ -108,6 +108,10 @@ def attribute(
             raise ValueError(f"{name}={value!r} is unknown; choose one of {known}.")
     check_same_genes(adata, model)
     encoder = encoder_of(model)
+    if adata.n_obs == 0:
+        raise ValueError("adata has no cells to aggregate over.")
+    labels = None if groupby is None else group_labels(adata, groupby)
+    codes = np.zeros(adata.n_obs, int) if labels is None else labels.codes
     model._check_if_trained(warn=True)
     validated = model._validate_anndata(adata)
 
@@ -115,17 +119,21 @@ def attribute(
         for tensors in model._make_data_loader(validated, indices=cells, batch_size=_CELLS):
             yield encoder.read(tensors[REGISTRY_KEYS.X_KEY].to(model.device))
 
-    labels = None if groupby is None else group_labels(adata, groupby)
-    codes = np.zeros(adata.n_obs, int) if labels is None else labels.codes
-    sums = {
-        code: sum_attributions(
-            encoder.network,
-            batches(np.flatnonzero(codes == code)),
-            guided=method == "guided_backprop",
-            absolute=aggregate == "mean_abs",
-        )
-        for code in np.unique(codes)
-    }
+    # A model that was not trained yet stands in training mode: dropout would act.
+    was_training = model.module.training
+    model.module.eval()
+    try:
+        sums = {
+            code: sum_attributions(
+                encoder.network,
+                batches(np.flatnonzero(codes == code)),
+                guided=method == "guided_backprop",
+                absolute=aggregate == "mean_abs",
+            )
+            for code in np.unique(codes)
+        }
+    finally:
+        model.module.train(was_training)
     whole = sum(sums.values()) / adata.n_obs
 
     adata = adata.copy() if copy else adata
