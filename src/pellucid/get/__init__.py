@@ -1,1 +1,11 @@
-"""."""
+"""What the other rooms wrote, as labelled tables; reads the AnnData only."""
+
+from __future__ import annotations
+
+from ._attribution import attribution
+from ._gene_set_impact import gene_set_impact
+from ._gene_sets import gene_sets
+from ._history import history
+from ._latent import latent
+
+__all__ = ["attribution", "gene_set_impact", "gene_sets", "history", "latent"]
