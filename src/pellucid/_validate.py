@@ -59,7 +59,8 @@ def check_expression(adata: AnnData, layer: str | None = None, *, counts: bool =
             "adata.var_names_make_unique(), or sum their counts."
         )
     largest = -np.inf
-    for values in _stored_values(matrix):
+    for block in row_blocks(matrix):
+        values = block.data if sparse.issparse(block) else np.asarray(block)
         if not np.isfinite(values).all():
             raise ValueError(
                 f"{source} holds NaN or infinite values; remove those cells or genes, or fill the "
@@ -82,15 +83,13 @@ def check_expression(adata: AnnData, layer: str | None = None, *, counts: bool =
         raise ValueError(f"{source} holds nothing but zeros.")
 
 
-def _stored_values(matrix: Any) -> Iterator[np.ndarray]:
-    if sparse.issparse(matrix):
-        yield matrix.data
-    elif isinstance(matrix, np.ndarray):
+def row_blocks(matrix: Any) -> Iterator[Any]:
+    """The matrix as it is, or in blocks of rows where it is on disk."""
+    if sparse.issparse(matrix) or isinstance(matrix, np.ndarray):
         yield matrix
-    else:  # on disk
+    else:
         for start in range(0, matrix.shape[0], _ROWS_AT_ONCE):
-            block = matrix[start : start + _ROWS_AT_ONCE]
-            yield block.data if sparse.issparse(block) else np.asarray(block)
+            yield matrix[start : start + _ROWS_AT_ONCE]
 
 
 def group_labels(adata: AnnData, groupby: str) -> pd.Categorical:

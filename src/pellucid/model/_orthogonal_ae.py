@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pellucid._validate import check_expression, expression_matrix
+from pellucid._validate import check_expression, expression_matrix, row_blocks
 from pellucid.module import OrthogonalAEModule
 from pellucid.train import OnlineTrainingPlan, OrthogonalAETrainingPlan
 
@@ -138,7 +138,8 @@ class OrthogonalAE(BaseAutoencoder):
             )
         layer = self.adata_manager._get_setup_method_args()["setup_args"]["layer"]
         check_expression(adata, layer, counts=input_type != "log")
-        library = np.asarray(expression_matrix(adata, layer).sum(axis=1)).ravel()
+        blocks = row_blocks(expression_matrix(adata, layer))
+        library = np.concatenate([np.asarray(block.sum(axis=1)).ravel() for block in blocks])
         self.module = self._module_cls(
             self.summary_stats.n_vars,
             n_hidden=n_hidden,
