@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from math import ceil, floor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -202,10 +203,16 @@ class OrthogonalAE(BaseAutoencoder):
         ValueError
             If there are too few cells to hold any out.
         """
-        if self.adata.n_obs < 3:
+        n_obs = self.adata.n_obs
+        if validation_size is None:
+            n_held_out = n_obs - ceil(n_obs * (0.9 if train_size is None else train_size))
+        else:
+            n_held_out = floor(n_obs * validation_size)
+        if n_obs < 3 or (early_stopping and n_held_out < 1):
             raise ValueError(
-                f"adata has {self.adata.n_obs} cell(s); training needs at least 3, one of them "
-                "held out."
+                f"adata has {n_obs} cell(s), too few to hold any out of training. Training needs "
+                "at least 3 cells, and early stopping one that is held out: with few cells pass "
+                "train_size=0.5 or early_stopping=False."
             )
         online = batch_size == 1
         self._training_plan_cls = OnlineTrainingPlan if online else OrthogonalAETrainingPlan
