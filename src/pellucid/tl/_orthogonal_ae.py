@@ -79,16 +79,23 @@ def orthogonal_ae(
     (700, 8)
     """
     model_kwargs: dict[str, Any] = {"n_latent": n_latent, "input_type": input_type}
-    train_kwargs = {"max_epochs": max_epochs, **train_kwargs}
     if preset is not None:
         chosen = OrthogonalAE.preset(preset)
         model_kwargs = chosen.model_kwargs
-        train_kwargs = {**train_kwargs, **chosen.train_kwargs}
+        train_kwargs = {**chosen.train_kwargs, **train_kwargs}
+    train_kwargs.setdefault("max_epochs", max_epochs)
     check_expression(adata, layer, counts=model_kwargs["input_type"] != "log")
+    uns = dict(adata.uns)
     OrthogonalAE.setup_anndata(adata, layer=layer)
-    with seeded(random_state):
-        model = OrthogonalAE(adata, **model_kwargs)
-        model.train(**train_kwargs)
+    try:
+        with seeded(random_state):
+            model = OrthogonalAE(adata, **model_kwargs)
+            model.train(**train_kwargs)
+    except BaseException:
+        # A failed call leaves no trace, and scvi-tools has put its identifiers there by now.
+        adata.uns.clear()
+        adata.uns.update(uns)
+        raise
     latent(adata, model, key_added=key_added)
     adata.uns[key_added]["params"]["random_state"] = random_state
     return model
