@@ -91,11 +91,12 @@ def orthogonal_ae(
         with seeded(random_state):
             model = OrthogonalAE(adata, **model_kwargs)
             model.train(**train_kwargs)
+            # In here, because a data loader draws from the global generator too.
+            latent(adata, model, key_added=key_added)
     except BaseException:
         # A failed call leaves no trace, and scvi-tools has put its identifiers there by now.
         adata.uns.clear()
         adata.uns.update(uns)
         raise
-    latent(adata, model, key_added=key_added)
     adata.uns[key_added]["params"]["random_state"] = random_state
     return model
