@@ -8,7 +8,7 @@ import torch
 
 from pellucid._validate import check_expression, expression_matrix, row_blocks
 from pellucid.module import OrthogonalAEModule
-from pellucid.train import OnlineTrainingPlan, OrthogonalAETrainingPlan
+from pellucid.train import BestWeights, OnlineTrainingPlan, OrthogonalAETrainingPlan
 
 from ._base import BaseAutoencoder, Preset
 
@@ -64,6 +64,10 @@ class OrthogonalAE(BaseAutoencoder):
         :math:`\lambda`. The default is that of the authors' program.
     l1_weight
         Weight of the sum of absolute weights (:cite:p:`Kinalis2022`, "complex model").
+    dropout_rate
+        Share of the encoder's inputs that training sets to zero, a fresh choice in every cell and
+        step, so that units are learnt that many genes speak for. Neither paper has it: without it
+        the code fits noise long before the loss of held-out cells stops improving.
     softplus_beta
         Sharpness of every SoftPlus. The authors' program passes the width of the layer here,
         which makes it all but a ReLU; 1 is the SoftPlus of the papers.
@@ -98,6 +102,7 @@ class OrthogonalAE(BaseAutoencoder):
                 "n_latent": 64,
                 "input_type": "counts",
                 "orthogonality_weight": 5e-2,
+                "dropout_rate": 0.0,
             },
             {
                 "batch_size": 1,
@@ -108,7 +113,13 @@ class OrthogonalAE(BaseAutoencoder):
             },
         ),
         "kinalis2022": Preset(
-            {"n_hidden": 95, "n_latent": 55, "input_type": "log", "orthogonality_weight": 1e-5},
+            {
+                "n_hidden": 95,
+                "n_latent": 55,
+                "input_type": "log",
+                "orthogonality_weight": 1e-5,
+                "dropout_rate": 0.0,
+            },
             {
                 "batch_size": 1,
                 "max_epochs": 500,
@@ -129,6 +140,7 @@ class OrthogonalAE(BaseAutoencoder):
         input_type: InputType = "library_scaled",
         orthogonality_weight: float = 0.05,
         l1_weight: float = 0.0,
+        dropout_rate: float = 0.7,
         softplus_beta: float = 1.0,
     ):
         super().__init__(adata)
@@ -150,12 +162,14 @@ class OrthogonalAE(BaseAutoencoder):
             reference_library=max(float(np.median(library)), 1.0),
             orthogonality_weight=orthogonality_weight,
             l1_weight=l1_weight,
+            dropout_rate=dropout_rate,
             softplus_beta=softplus_beta,
         )
         self._model_summary_string = (
             f"OrthogonalAE with the following params: \nn_hidden: {n_hidden}, n_latent: "
             f"{n_latent}, n_layers: {n_layers}, input_type: {input_type}, orthogonality_weight: "
-            f"{orthogonality_weight}, l1_weight: {l1_weight}, softplus_beta: {softplus_beta}"
+            f"{orthogonality_weight}, l1_weight: {l1_weight}, dropout_rate: {dropout_rate}, "
+            f"softplus_beta: {softplus_beta}"
         )
         self.init_params_ = self._get_init_params(locals())
 
@@ -189,7 +203,8 @@ class OrthogonalAE(BaseAutoencoder):
             Cells a step. 1 is the papers' online training, of which many steps run in one compiled
             call on CPU; `adata.n_obs` is full-batch training.
         early_stopping
-            Whether to stop when the loss of the held-out cells stops improving.
+            Whether to stop when the loss of the held-out cells stops improving, and to end with
+            the weights of the epoch where it was least.
         early_stopping_patience
             Epochs without improvement to wait for. The default is the paper's.
         plan_kwargs
@@ -215,6 +230,9 @@ class OrthogonalAE(BaseAutoencoder):
                 "train_size=0.5 or early_stopping=False."
             )
         online = batch_size == 1
+        callbacks = [*kwargs.pop("callbacks", [])]
+        if early_stopping:
+            callbacks.append(BestWeights("validation_loss"))
         self._training_plan_cls = OnlineTrainingPlan if online else OrthogonalAETrainingPlan
         plan_defaults = {"optimizer": "SGD", "lr": 1e-2} if online else {}
         super().train(
@@ -228,6 +246,7 @@ class OrthogonalAE(BaseAutoencoder):
             early_stopping_monitor="validation_loss",
             early_stopping_patience=early_stopping_patience,
             check_val_every_n_epoch=kwargs.pop("check_val_every_n_epoch", 1),
+            callbacks=callbacks,
             plan_kwargs={**plan_defaults, **(plan_kwargs or {})},
             **kwargs,
         )

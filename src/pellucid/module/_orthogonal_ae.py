@@ -36,6 +36,8 @@ class OrthogonalAEModule(BaseModuleClass):
         :math:`\lambda` of the soft orthogonality constraint.
     l1_weight
         Weight of the sum of absolute weights.
+    dropout_rate
+        Share of the encoder's inputs that training sets to zero.
     softplus_beta
         Sharpness of every SoftPlus.
     """
@@ -54,12 +56,14 @@ class OrthogonalAEModule(BaseModuleClass):
         reference_library: float,
         orthogonality_weight: float,
         l1_weight: float,
+        dropout_rate: float,
         softplus_beta: float,
     ):
         super().__init__()
         self.input_type = input_type
         self.orthogonality_weight = orthogonality_weight
         self.l1_weight = l1_weight
+        self.dropout = nn.Dropout(dropout_rate)
         self.n_latent = n_latent
         self.softplus_beta = softplus_beta
         self.register_buffer("reference_library", torch.tensor(float(reference_library)))
@@ -99,7 +103,10 @@ class OrthogonalAEModule(BaseModuleClass):
     @auto_move_data
     def inference(self, x: Tensor) -> dict[str, Tensor]:
         """Encode cells."""
-        return {"z": self.encoder(self.encoder_input(x)), "library": self.library(x)}
+        return {
+            "z": self.encoder(self.dropout(self.encoder_input(x))),
+            "library": self.library(x),
+        }
 
     @auto_move_data
     def generative(self, z: Tensor, library: Tensor) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """How the models are fitted."""
 
+from ._best_weights import BestWeights
 from ._online_plan import OnlineTrainingPlan
 from ._plan import OrthogonalAETrainingPlan
 from ._seed import seeded
 
-__all__ = ["OnlineTrainingPlan", "OrthogonalAETrainingPlan", "seeded"]
+__all__ = ["BestWeights", "OnlineTrainingPlan", "OrthogonalAETrainingPlan", "seeded"]

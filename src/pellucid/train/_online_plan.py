@@ -81,7 +81,7 @@ class OnlineTrainingPlan(OrthogonalAETrainingPlan):
         biases = [arrays(layer.bias) for layer in linear]
         first = tuple(np.ascontiguousarray(array.T) for array in weights[0])
         sums = online_steps(
-            module.encoder_input(x).numpy(),
+            module.dropout(module.encoder_input(x)).numpy(),
             x.numpy(),
             module.library(x).numpy()[:, 0],
             first,
