@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 
 import anndata as ad
 import numpy as np
@@ -66,7 +65,7 @@ def unchanged():
 
     @contextmanager
     def context(adata: ad.AnnData):
-        before, was_view = deepcopy(_contents(adata)), adata.is_view
+        before, was_view = _contents(adata.to_memory(copy=True)), adata.is_view
         yield
         assert adata.is_view == was_view
         _assert_same(_contents(adata), before, "adata")
@@ -97,3 +96,61 @@ def real_data():
             pytest.skip(str(error))
 
     return load
+
+
+@pytest.fixture
+def attributed():
+    """Gene sets and attributions of a made-up model: "/" in names, a silent unit, a lone cell."""
+    rng = np.random.default_rng(0)
+    names, units, groups = ["S/1", "S 2", "S-3"], ["Z_0", "Z/1", "Z_2", "Z_3"], ["a/b", "c", "d"]
+    sizes = np.array([12, 17, 1])
+    by_group = rng.lognormal(size=(60, 3, 4)).astype(np.float32)
+    by_group[:, :, 3] = 0
+    mask = np.zeros((60, 3), dtype=bool)
+    for column, size in enumerate((10, 5, 20)):
+        mask[rng.choice(60, size, replace=False), column] = True
+    whole = np.tensordot(sizes / sizes.sum(), by_group, axes=(0, 1)).astype(np.float32)
+    return ad.AnnData(
+        rng.poisson(1.0, (30, 60)).astype(np.float32),
+        obs=pd.DataFrame(
+            {"cell_type": pd.Categorical(np.repeat(groups, sizes))},
+            index=[f"cell{cell}" for cell in range(30)],
+        ),
+        var=pd.DataFrame(index=[f"gene{gene}" for gene in range(60)]),
+        varm={
+            "gene_sets": sparse.csr_matrix(mask),
+            "attribution": whole,
+            "attribution_cell_type": by_group,
+        },
+        uns={
+            "gene_sets": {
+                "params": {"function": "pp.add_gene_sets"},
+                "names": np.array(names),
+                "n_found": mask.sum(axis=0),
+                "n_total": np.array([20, 5, 40]),
+            },
+            "attribution": {
+                "params": {"function": "tl.attribute", "groupby": "cell_type"},
+                "latent_names": np.array(units),
+                "groups": np.array(groups),
+                "group_sizes": sizes,
+            },
+        },
+    )
+
+
+@pytest.fixture
+def counts() -> ad.AnnData:
+    """Counts of three populations, 90 cells x 30 genes, sparse; each has genes of its own."""
+    rng = np.random.default_rng(0)
+    population = np.repeat(["B", "T", "NK"], 30)
+    mean = np.full((90, 30), 0.5)
+    for start, name in zip((0, 10, 20), ("B", "T", "NK"), strict=True):
+        mean[population == name, start : start + 8] = 5
+    return ad.AnnData(
+        sparse.csr_matrix(rng.poisson(mean).astype(np.float32)),
+        obs=pd.DataFrame(
+            {"population": pd.Categorical(population)}, index=[f"cell{i}" for i in range(90)]
+        ),
+        var=pd.DataFrame(index=[f"gene{i}" for i in range(30)]),
+    )

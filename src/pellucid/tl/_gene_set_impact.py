@@ -105,12 +105,16 @@ def gene_set_impact(
     -----
     *Significance.* Each impact is compared with the mean attribution of as many genes drawn
     without replacement from all genes of `adata`: z from the finite-population variance, p from
-    the computed distribution of such means (:func:`pellucid.enrichment.set_mean_test`),
+    the distribution of such means, which is computed, not drawn (`enrichment.set_mean_test`),
     one-sided, or two-sided where attributions are signed (`aggregate="mean"`). The whole matrix
     is read at once, so it is one family: p values are adjusted over all sets and all units that
     are not silent, separately for impacts and differences. The test asks whether a set stands out
     among the genes the model was trained on. It takes genes as exchangeable, which those of one
-    pathway are not: read it as a ranking more than as proof.
+    pathway are not: read it as a ranking more than as proof. It has no scale, so that a unit which
+    hardly moves can have significant sets: read it beside the impact.
+
+    A unit that is steeper in one group for all genes alike has differences of one sign for all
+    sets; `difference_z` tells which sets differ by more than the other genes do.
 
     *What the paper leaves open, and where its program differs.* A public copy of the authors'
     program takes the median over a set's genes, scales each set by itself, and subtracts the
