@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from copy import deepcopy
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -93,8 +94,7 @@ class BaseAutoencoder(UnsupervisedTrainingMixin, BaseModelClass):
             raise KeyError(
                 f"preset {name!r} not found; {cls.__name__} has: {sorted(cls._presets)}."
             )
-        preset = cls._presets[name]
-        return Preset(dict(preset.model_kwargs), dict(preset.train_kwargs))
+        return deepcopy(cls._presets[name])
 
     @property
     def latent_names(self) -> np.ndarray:

@@ -171,6 +171,8 @@ class OrthogonalAE(BaseAutoencoder):
             f"{orthogonality_weight}, l1_weight: {l1_weight}, dropout_rate: {dropout_rate}, "
             f"softplus_beta: {softplus_beta}"
         )
+        # Dropout is for training alone: an untrained encoder, too, reads a cell the same way.
+        self.module.eval()
         self.init_params_ = self._get_init_params(locals())
 
     def train(
@@ -235,6 +237,8 @@ class OrthogonalAE(BaseAutoencoder):
             callbacks.append(BestWeights("validation_loss"))
         self._training_plan_cls = OnlineTrainingPlan if online else OrthogonalAETrainingPlan
         plan_defaults = {"optimizer": "SGD", "lr": 1e-2} if online else {}
+        # Lightning keeps the mode that it finds, and dropout acts in one of them.
+        self.module.train()
         super().train(
             max_epochs=max_epochs,
             accelerator=accelerator,
@@ -245,7 +249,9 @@ class OrthogonalAE(BaseAutoencoder):
             early_stopping=early_stopping,
             early_stopping_monitor="validation_loss",
             early_stopping_patience=early_stopping_patience,
-            check_val_every_n_epoch=kwargs.pop("check_val_every_n_epoch", 1),
+            check_val_every_n_epoch=kwargs.pop(
+                "check_val_every_n_epoch", 1 if n_held_out else None
+            ),
             callbacks=callbacks,
             plan_kwargs={**plan_defaults, **(plan_kwargs or {})},
             **kwargs,
