@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("DATA.h5ad needs --gene-sets SETS.gmt")
     if arguments.n_latent is not None and arguments.n_latent < 1:
         parser.error(f"--n-latent must be at least 1, found {arguments.n_latent}")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     try:
         _run(arguments)
     except (KeyError, OSError, TypeError, ValueError) as error:
@@ -63,12 +62,21 @@ def _run(arguments: argparse.Namespace) -> None:
 
     n_genes = adata.n_vars
     pld.pp.add_gene_sets(adata, gene_sets)
-    pld.pp.filter_to_gene_sets(adata)
+    if arguments.data is not None:
+        # The bundled data are few genes already, and few of them are markers.
+        pld.pp.filter_to_gene_sets(adata)
     n_sets = adata.varm["gene_sets"].shape[1]
-    print(f"{adata.n_obs:,} cells; {adata.n_vars:,} of {n_genes:,} genes stand in {n_sets} sets.")
-    model = pld.tl.orthogonal_ae(
-        adata, layer=arguments.layer, n_latent=n_latent, random_state=arguments.seed
+    print(
+        f"Training on {adata.n_obs:,} cells x {adata.n_vars:,} of {n_genes:,} genes; {n_sets} sets"
     )
+    tl = pld.tl  # imports Lightning, which sets the level of its loggers
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        model = tl.orthogonal_ae(
+            adata, layer=arguments.layer, n_latent=n_latent, random_state=arguments.seed
+        )
     pld.tl.attribute(adata, model, groupby=groupby)
     pld.tl.gene_set_impact(adata)
 
