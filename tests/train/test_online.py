@@ -65,7 +65,7 @@ def hand_loop(module, cells: torch.Tensor, create_optimizer, clip_norm: float | 
         loss = torch.mean(rate - cell * torch.log(rate + 1e-8))
         gram = code_weight @ code_weight.T
         loss = loss + module.orthogonality_weight * torch.linalg.norm(torch.eye(len(gram)) - gram)
-        loss = loss + module.l1_weight * sum(weight.abs().sum() for weight, _ in layers)
+        loss = loss + module.l1_weight * layers[0][0].abs().sum()
         optimizer.zero_grad()
         loss.backward()
         if clip_norm is not None:

@@ -35,7 +35,7 @@ class OrthogonalAEModule(BaseModuleClass):
     orthogonality_weight
         :math:`\lambda` of the soft orthogonality constraint.
     l1_weight
-        Weight of the sum of absolute weights.
+        Weight of the L1 norm of the weights that read genes.
     dropout_rate
         Share of the encoder's inputs that training sets to zero.
     softplus_beta
@@ -134,14 +134,13 @@ class OrthogonalAEModule(BaseModuleClass):
         inference_outputs: dict[str, Tensor],
         generative_outputs: dict[str, Tensor],
     ) -> LossOutput:
-        """Equation 1 of Kinalis et al. 2019, with the L1 norm of Kinalis et al. 2022."""
+        """Equation 1 of Kinalis et al. 2019, with an L1 norm of the weights that read genes."""
         reconstruction = self.reconstruction_loss(
             tensors[REGISTRY_KEYS.X_KEY], generative_outputs["rate"]
         )
         loss = reconstruction.mean() + self.orthogonality_weight * self.orthogonality_penalty()
         if self.l1_weight:
-            weights = [p.abs().sum() for p in self.parameters() if p.ndim == 2]
-            loss = loss + self.l1_weight * torch.stack(weights).sum()
+            loss = loss + self.l1_weight * cast("nn.Linear", self.encoder[0]).weight.abs().sum()
         return LossOutput(
             loss=loss,
             reconstruction_loss=reconstruction,
