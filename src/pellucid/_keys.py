@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+ALIGN_GENES = "align_genes"
 GENE_SETS = "gene_sets"
 ATTRIBUTION = "attribution"
 GENE_SET_IMPACT = "gene_set_impact"

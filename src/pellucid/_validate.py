@@ -35,6 +35,17 @@ def expression_matrix(adata: AnnData, layer: str | None) -> Any:
     return matrix
 
 
+def check_unique(names: pd.Index, what: str) -> None:
+    """Raise if a gene name stands more than once."""
+    if not names.is_unique:
+        doubled = names[names.duplicated()].unique()
+        raise ValueError(
+            f"{len(doubled):,} gene names stand more than once in {what} (such as "
+            f"{', '.join(map(repr, doubled[:3]))}). Make them unique, for example with "
+            "adata.var_names_make_unique(), or sum their counts."
+        )
+
+
 def check_expression(adata: AnnData, layer: str | None = None, *, counts: bool = False) -> None:
     """Raise unless the expression matrix can be modelled.
 
@@ -51,13 +62,7 @@ def check_expression(adata: AnnData, layer: str | None = None, *, counts: bool =
     matrix = expression_matrix(adata, layer)
     if 0 in adata.shape:
         raise ValueError(f"{source} is empty: {adata.n_obs} cells x {adata.n_vars} genes.")
-    if not adata.var_names.is_unique:
-        doubled = adata.var_names[adata.var_names.duplicated()].unique()
-        raise ValueError(
-            f"{len(doubled)} gene names stand more than once in adata.var_names (such as "
-            f"{', '.join(map(repr, doubled[:3]))}). Make them unique, for example with "
-            "adata.var_names_make_unique(), or sum their counts."
-        )
+    check_unique(adata.var_names, "adata.var_names")
     largest = -np.inf
     for block in row_blocks(matrix):
         values = block.data if sparse.issparse(block) else np.asarray(block)

@@ -25,6 +25,15 @@ _CELLS_A_CALL = 1024
 # Without the penalties, which may go on falling while the fit of held-out cells gets worse.
 _MONITOR = "reconstruction_loss_validation"
 
+# Online SGD with Nesterov's momentum, as in both papers; the step is the authors' program's.
+_PAPERS_TRAINING: dict[str, object] = {
+    "batch_size": 1,
+    "max_epochs": 500,
+    "train_size": 0.95,
+    "early_stopping_patience": 10,
+    "plan_kwargs": {"optimizer": "SGD", "lr": 1e-3, "gradient_clip_norm": None},
+}
+
 
 class OrthogonalAE(BaseAutoencoder):
     r"""Autoencoder with a soft orthogonality constraint on its code :cite:p:`Kinalis2019`.
@@ -109,13 +118,7 @@ class OrthogonalAE(BaseAutoencoder):
                 "l1_weight": 0.0,
                 "dropout_rate": 0.0,
             },
-            {
-                "batch_size": 1,
-                "max_epochs": 500,
-                "train_size": 0.95,
-                "early_stopping_patience": 10,
-                "plan_kwargs": {"optimizer": "SGD", "lr": 1e-3, "gradient_clip_norm": None},
-            },
+            _PAPERS_TRAINING,
         ),
         "kinalis2022": Preset(
             {
@@ -126,13 +129,7 @@ class OrthogonalAE(BaseAutoencoder):
                 "l1_weight": 0.0,
                 "dropout_rate": 0.0,
             },
-            {
-                "batch_size": 1,
-                "max_epochs": 500,
-                "train_size": 0.95,
-                "early_stopping_patience": 10,
-                "plan_kwargs": {"optimizer": "SGD", "lr": 1e-3, "gradient_clip_norm": None},
-            },
+            _PAPERS_TRAINING,
         ),
     }
 

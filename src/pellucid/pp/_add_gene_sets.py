@@ -8,7 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from .._keys import GENE_SETS, record, string_array
-from ._identifiers import check_unique, explain_mismatch
+from .._validate import check_unique
+from ._identifiers import explain_mismatch
 from ._read_gene_sets import read_gene_sets
 
 if TYPE_CHECKING:

@@ -10,12 +10,11 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from .._keys import record, string_array
-from ._identifiers import check_unique, explain_mismatch
+from .._keys import ALIGN_GENES, record, string_array
+from .._validate import check_unique
+from ._identifiers import explain_mismatch
 
 logger = logging.getLogger("pellucid")
-
-ALIGN_GENES = "align_genes"
 
 _ROWS_AT_ONCE = 4096
 

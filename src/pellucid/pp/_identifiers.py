@@ -15,17 +15,6 @@ _ENSEMBL = re.compile(r"ENS[A-Z]*[GTP]\d{6,}(\.\d+)?")
 _VERSION = re.compile(r"(?<=\d)\.\d+$")
 
 
-def check_unique(names: pd.Index, what: str) -> None:
-    """Raise if a gene name stands more than once."""
-    if not names.is_unique:
-        doubled = names[names.duplicated()].unique()
-        raise ValueError(
-            f"{len(doubled):,} gene names stand more than once in {what} (such as "
-            f"{', '.join(map(repr, doubled[:3]))}). Make them unique, for example with "
-            "adata.var_names_make_unique()."
-        )
-
-
 def explain_mismatch(adata: AnnData, wanted: Collection[str], wanted_label: str) -> str:
     """Why so few of the genes that are wanted are in `var_names`, and what to do, as a guess."""
     names = set(adata.var_names)
