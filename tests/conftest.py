@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 
 import anndata as ad
+import numba
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,6 +48,12 @@ def _assert_same(found, expected, where: str) -> None:
         np.testing.assert_array_equal(found, expected, err_msg=where)
     else:
         assert found == expected, where
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_numba_thread():
+    """Threads that share a tiny product wait for each other where the cores are busy."""
+    numba.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
