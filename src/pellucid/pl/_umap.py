@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import logging
+from functools import cache
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import scanpy as sc
+from anndata import AnnData
+from matplotlib.lines import Line2D
+from scipy import sparse
+from seaborn import color_palette
+
+from .. import _keys
+from .._validate import expression_matrix, expression_source
+from ._finish import finish, style
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+logger = logging.getLogger("pellucid")
+
+_MOST_COLORBLIND = 10  # colours of seaborn's colour-blind palette
+_MOST_VECTOR_POINTS = 5000
+_LONGEST_LEGEND = 14
+
+
+@style
+def umap(
+    adata: AnnData,
+    *,
+    color: str | Sequence[str] | None = None,
+    use_rep: str = _keys.LATENT["OrthogonalAE"],
+    layer: str | None = None,
+    random_state: int = 0,
+    show: bool | None = None,
+    save: str | Path | None = None,
+    return_fig: bool = False,
+) -> Any:
+    """UMAP of the data beside UMAP of the latent (Fig. 1a and c of :cite:p:`Kinalis2019`).
+
+    Coordinates that `adata` holds are drawn as they are. Others are computed for the figure, with
+    scanpy's defaults, and not kept: figures write nothing into `adata`. On many cells, or for many
+    figures, compute them once (see Examples).
+
+    Parameters
+    ----------
+    adata
+        With a latent representation from :func:`pellucid.tl.latent` or
+        :func:`pellucid.tl.orthogonal_ae`.
+    color
+        Columns of `adata.obs`, genes, or units of the representation: a row of two panels each.
+        Genes are drawn as log-normalised. Categories keep the colours in
+        `adata.uns[f"{color}_colors"]`, if there are any.
+    use_rep
+        Key of the representation in `adata.obsm`. Its UMAP is read from
+        `adata.obsm[f"{use_rep}_umap"]` if that is there, or from `adata.obsm["X_umap"]` if
+        `adata.uns["neighbors"]` says that it was made from `use_rep`.
+    layer
+        Layer that holds the original data; `adata.X` if `None`. Its UMAP is read from
+        `adata.obsm["X_umap"]` if that is there, no layer is given, and `adata.uns["neighbors"]`
+        does not say that it was made from another representation. Else it is computed from 50
+        principal components: counts are log-normalised first (10,000 a cell, log1p), values that
+        are not whole numbers are taken as they are.
+    random_state
+        Seed of the UMAPs that are computed.
+    show
+        Whether to show the figure; scanpy's `settings.autoshow` if `None`.
+    save
+        Path of a file to write the figure to; its ending gives the format. The figure is closed
+        then.
+    return_fig
+        Whether to return the figure rather than show it.
+
+    Returns
+    -------
+    The :class:`~matplotlib.figure.Figure` if `return_fig`, a list of
+    :class:`~matplotlib.axes.Axes`, original and latent of each colour in turn, if `show=False`,
+    `None` otherwise.
+
+    Raises
+    ------
+    KeyError
+        If the representation, the layer or a colour is not in `adata`.
+
+    Examples
+    --------
+    >>> import pellucid as pld
+    >>> adata = pld.datasets.pbmc68k_reduced()
+    >>> model = pld.tl.orthogonal_ae(adata, n_latent=8, max_epochs=2)
+    >>> axes = pld.pl.umap(adata, color="bulk_labels", show=False)
+
+    To compute the UMAP of the latent once:
+
+    >>> import scanpy as sc
+    >>> sc.pp.neighbors(adata, use_rep="X_orthogonal_ae", key_added="latent")
+    >>> sc.tl.umap(adata, neighbors_key="latent", key_added="X_orthogonal_ae_umap")
+    """
+    latent = np.asarray(_keys.require(adata, "obsm", use_rep, "tl.latent"))
+    names = [color] if color is None or isinstance(color, str) else list(color)
+    original = cache(lambda: _log_normalised(adata, layer))
+    drawn = AnnData(obs=pd.DataFrame(index=adata.obs_names))
+    for name in names:
+        if name is not None:
+            drawn.obs[name] = _values(adata, name, use_rep, latent, original)
+        if f"{name}_colors" in adata.uns:
+            drawn.uns[f"{name}_colors"] = list(adata.uns[f"{name}_colors"])
+
+    made_from = None
+    if "X_umap" in adata.obsm:
+        made_from = adata.uns.get("neighbors", {}).get("params", {}).get("use_rep", "X_pca")
+    if layer is None and made_from in ("X", "X_pca"):
+        drawn.obsm["original"] = np.asarray(adata.obsm["X_umap"])
+    else:
+        logger.info("Computing the UMAP of %s.", expression_source(layer))
+        sc.pp.pca(original(), random_state=random_state)
+        drawn.obsm["original"] = _coordinates(original().obsm["X_pca"], random_state)
+    if f"{use_rep}_umap" in adata.obsm:
+        drawn.obsm["latent"] = np.asarray(adata.obsm[f"{use_rep}_umap"])
+    elif made_from == use_rep:
+        drawn.obsm["latent"] = np.asarray(adata.obsm["X_umap"])
+    else:
+        logger.info("Computing the UMAP of adata.obsm[%r].", use_rep)
+        drawn.obsm["latent"] = _coordinates(latent, random_state)
+
+    figure, grid = plt.subplots(
+        len(names), 2, figsize=(6.4, 2.8 * len(names)), squeeze=False, layout="constrained"
+    )
+    for axes, name in zip(grid, names, strict=True):
+        for ax, basis, title in zip(axes, drawn.obsm, ("Original data", "Latent"), strict=True):
+            _scatter(drawn, basis, name, ax)
+            ax.set_title(title, loc="left")
+        if name is not None:
+            _legend(drawn, name, axes[1])
+    return finish(figure, list(grid.flat), show=show, save=save, return_fig=return_fig)
+
+
+def _log_normalised(adata: AnnData, layer: str | None) -> AnnData:
+    matrix = expression_matrix(adata, layer)
+    original = AnnData(matrix[:].copy(), var=pd.DataFrame(index=adata.var_names))
+    values = original.X.data if sparse.issparse(original.X) else original.X
+    if np.all(values >= 0) and np.all(values == np.round(values)):
+        sc.pp.normalize_total(original, target_sum=1e4)
+        sc.pp.log1p(original)
+    return original
+
+
+def _values(
+    adata: AnnData, name: str, use_rep: str, latent: np.ndarray, original: Callable[[], AnnData]
+) -> Any:
+    """What the cells are coloured by: numbers, or categories."""
+    if name in adata.obs:
+        values = adata.obs[name]
+        types = pd.api.types
+        continuous = types.is_numeric_dtype(values) and not types.is_bool_dtype(values)
+        return values if continuous else values.astype("category")
+    units = [str(unit) for unit in adata.uns.get(use_rep, {}).get("latent_names", ())]
+    if name in units:
+        return latent[:, units.index(name)]
+    if name in adata.var_names:
+        return sc.get.obs_df(original(), [name])[name].to_numpy()
+    raise KeyError(
+        f"color={name!r} is not in adata.obs, which holds {list(adata.obs.columns)}; it is "
+        f"none of the {adata.n_vars:,} genes in adata.var_names and of the {len(units)} units in "
+        f"adata.uns[{use_rep!r}]."
+    )
+
+
+def _coordinates(representation: np.ndarray, random_state: int) -> np.ndarray:
+    cells = AnnData(obsm={"X": representation})
+    sc.pp.neighbors(cells, use_rep="X", random_state=random_state)
+    sc.tl.umap(cells, random_state=random_state)
+    return cells.obsm["X_umap"]
+
+
+def _scatter(drawn: AnnData, basis: str, name: str | None, ax: Axes) -> None:
+    palette = None
+    if name is not None and isinstance(drawn.obs[name].dtype, pd.CategoricalDtype):
+        n_categories = len(drawn.obs[name].cat.categories)
+        if f"{name}_colors" not in drawn.uns and n_categories <= _MOST_COLORBLIND:
+            palette = color_palette("colorblind", n_categories).as_hex()
+    sc.pl.embedding(
+        drawn,
+        basis,
+        color=name,
+        palette=palette,
+        ax=ax,
+        show=False,
+        size=np.clip(2e4 / drawn.n_obs, 1, 12),
+        legend_loc=None,
+        colorbar_loc=None,
+        title="",
+        na_color="0.8" if name else "0.4",
+    )
+    for points in ax.collections:
+        points.set_rasterized(drawn.n_obs > _MOST_VECTOR_POINTS)
+    ax.set(xlabel="UMAP 1", ylabel="UMAP 2", box_aspect=1)
+
+
+def _legend(drawn: AnnData, name: str, ax: Axes) -> None:
+    values = drawn.obs[name]
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        bar = ax.figure.colorbar(ax.collections[0], cax=ax.inset_axes((1.05, 0.2, 0.05, 0.8)))
+        bar.set_label(name)
+        bar.outline.set_visible(False)
+        return
+    colors = dict(zip(map(str, values.cat.categories), drawn.uns[f"{name}_colors"], strict=False))
+    if values.isna().any():
+        colors["no label"] = "0.8"
+    handles = [
+        Line2D([], [], color=value, label=label, linestyle="", marker="o", markersize=4)
+        for label, value in colors.items()
+    ]
+    ax.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1),
+        borderaxespad=0,
+        handletextpad=0.1,
+        ncols=ceil(len(handles) / _LONGEST_LEGEND),
+        title=name,
+        alignment="left",
+    )

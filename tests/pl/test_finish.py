@@ -1,0 +1,142 @@
+"""What holds for every figure: what it returns, writes and leaves behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pytest
+import scanpy as sc
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import pellucid as pld
+
+FIGURES = {
+    "gene_set_impact": {},
+    "gene_set_impact_difference": {},
+    "history": {},
+    "umap": {"color": "cell_type"},
+    "unit_activity": {"groupby": "cell_type"},
+}
+SEVERAL_AXES = ("history", "umap")
+
+
+@pytest.fixture(scope="module")
+def adata(make_read):
+    adata = make_read()
+    adata.obsm["X_umap"] = adata.obsm["X_orthogonal_ae"][:, [0, 2]]
+    adata.obsm["X_orthogonal_ae_umap"] = adata.obsm["X_orthogonal_ae"][:, [3, 5]]
+    return adata
+
+
+@pytest.fixture(params=list(FIGURES))
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def draw(adata, name):
+    return lambda **kwargs: getattr(pld.pl, name)(adata, **FIGURES[name], **kwargs)
+
+
+def test_every_figure_is_tested():
+    assert sorted(FIGURES) == sorted(pld.pl.__all__)
+
+
+def test_returns_what_is_asked_for(draw, name):
+    assert draw() is None
+    assert not plt.get_fignums()
+    axes = draw(show=False)
+    if name in SEVERAL_AXES:
+        assert all(isinstance(ax, Axes) for ax in axes)
+    else:
+        assert isinstance(axes, Axes)
+    assert isinstance(draw(return_fig=True), Figure)
+    assert len(plt.get_fignums()) == 2
+
+
+def test_is_shown_as_scanpy_is_set(draw, monkeypatch):
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.get_fignums()))
+    draw(show=False)
+    draw(return_fig=True)
+    assert not shown
+    draw(show=True)
+    assert len(shown) == 1
+    autoshow, sc.settings.autoshow = sc.settings.autoshow, False
+    try:
+        assert draw() is not None
+    finally:
+        sc.settings.autoshow = autoshow
+    assert len(shown) == 1
+
+
+def test_saves_to_the_path_and_closes(draw, tmp_path):
+    path = tmp_path / "figure.png"
+    draw(save=path)
+    assert not plt.get_fignums()
+    assert draw(save=str(tmp_path / "figure.pdf"), return_fig=True) is not None
+    assert draw(save=str(tmp_path / "figure.svg"), show=False) is not None
+    assert not plt.get_fignums()
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "figure.pdf",
+        "figure.png",
+        "figure.svg",
+    ]
+    # Text is text, not curves.
+    text = (tmp_path / "figure.svg").read_text("utf-8")
+    assert any(f">{label}<" in text for label in ("Latent unit", "Epoch", "UMAP 1"))
+
+
+def test_an_unwritable_path_leaves_no_figure(draw, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        draw(save=tmp_path / "no such folder" / "figure.png")
+    assert not plt.get_fignums()
+
+
+def test_settings_of_others_do_not_matter(draw, assert_legible):
+    before = draw(return_fig=True).get_size_inches()
+    with mpl.rc_context():
+        sc.set_figure_params(fontsize=20, dpi=50)
+        settings = dict(mpl.rcParams)
+        figure = draw(return_fig=True)
+        assert dict(mpl.rcParams) == settings
+        assert figure.get_size_inches() == pytest.approx(before, rel=0.1)
+        assert_legible(figure)
+
+
+def test_drawn_from_a_file_without_torch(adata, tmp_path):
+    """The whole point: figures from an h5ad where no model can be loaded."""
+    adata.write_h5ad(tmp_path / "read.h5ad")
+    code = f"""
+import sys
+
+class Refuse:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in ("torch", "scvi", "lightning", "captum"):
+            raise ImportError(name + " must not be imported")
+
+sys.meta_path.insert(0, Refuse())
+import anndata
+import pellucid as pld
+
+adata = anndata.read_h5ad("read.h5ad")
+for name, kwargs in {FIGURES!r}.items():
+    getattr(pld.pl, name)(adata, **kwargs, save=name + ".png")
+assert not {{"torch", "scvi", "lightning", "captum"}} & sys.modules.keys()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.stem for path in tmp_path.glob("*.png")) == sorted(FIGURES)
