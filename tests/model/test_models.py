@@ -32,7 +32,7 @@ class Case(NamedTuple):
 MODELS = {
     "OrthogonalAE": Case(
         fit=pld.tl.orthogonal_ae,
-        model_arguments={"n_latent": 5, "n_hidden": 12, "dropout_rate": 0.0},
+        model_arguments={"n_latent": 5, "n_hidden": 12, "dropout_rate": 0.0, "l1_weight": 0.0},
         history={
             "train_loss",
             "validation_loss",

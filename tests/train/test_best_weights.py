@@ -14,7 +14,7 @@ def fit(counts, **kwargs) -> tuple[OrthogonalAE, float]:
     """A model whose held-out loss rises again, and that loss with the weights it ends with."""
     OrthogonalAE.setup_anndata(counts)
     with pld.train.seeded(0):
-        model = OrthogonalAE(counts, n_hidden=32, n_latent=16, dropout_rate=0)
+        model = OrthogonalAE(counts, n_hidden=32, n_latent=16, dropout_rate=0, l1_weight=0)
         model.train(
             max_epochs=40,
             batch_size=16,
@@ -25,13 +25,15 @@ def fit(counts, **kwargs) -> tuple[OrthogonalAE, float]:
         )
     held_out = torch.from_numpy(counts.X[model.validation_indices].toarray())
     with torch.no_grad():
-        return model, model.module({"X": held_out})[2].loss.item()
+        return model, model.module({"X": held_out})[2].reconstruction_loss[
+            "reconstruction_loss"
+        ].mean().item()
 
 
 @pytest.mark.parametrize("early_stopping", [True, False])
 def test_weights_of_the_best_epoch(counts, early_stopping):
     model, loss = fit(counts, early_stopping=early_stopping, early_stopping_patience=5)
-    recorded = model.history["validation_loss"].iloc[:, 0].to_numpy(float)
+    recorded = model.history["reconstruction_loss_validation"].iloc[:, 0].to_numpy(float)
     assert recorded[-1] > recorded.min() + 0.001
     if early_stopping:
         assert len(recorded) == np.argmin(recorded) + 1 + 5

@@ -17,8 +17,8 @@ from pellucid.model import OrthogonalAE
 from pellucid.train import OnlineTrainingPlan
 
 N_CELLS = 250
-PAPER = {"n_hidden": 128, "n_latent": 64, "dropout_rate": 0.0}
-SMALL = {"n_hidden": 12, "n_latent": 5, "dropout_rate": 0.0}
+PAPER = {"n_hidden": 128, "n_latent": 64, "l1_weight": 0.0, "dropout_rate": 0.0, "l1_weight": 0.0}
+SMALL = {"n_hidden": 12, "n_latent": 5, "l1_weight": 0.0, "dropout_rate": 0.0, "l1_weight": 0.0}
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,8 @@ def hand_loop(module, cells: torch.Tensor, create_optimizer, clip_norm: float | 
         loss = torch.mean(rate - cell * torch.log(rate + 1e-8))
         gram = code_weight @ code_weight.T
         loss = loss + module.orthogonality_weight * torch.linalg.norm(torch.eye(len(gram)) - gram)
-        loss = loss + module.l1_weight * layers[0][0].abs().sum()
+        mean = module.reference_library / cells.shape[1]
+        loss = loss + module.l1_weight * mean * layers[0][0].abs().sum()
         optimizer.zero_grad()
         loss.backward()
         if clip_norm is not None:

@@ -74,8 +74,10 @@ class OrthogonalAE(BaseAutoencoder):
     orthogonality_weight
         :math:`\lambda`. The default is that of the authors' program.
     l1_weight
-        Weight of the L1 norm of the weights that read genes, so that a unit reads few. In the
-        "complex model" of :cite:p:`Kinalis2022` the norm is that of all weights.
+        Weight of the L1 norm of the weights that read genes, so that a unit reads few. It is
+        multiplied by the mean expression of the data, with which the Poisson loss grows, so that
+        one value serves shallow and deep data. In the "complex model" of :cite:p:`Kinalis2022` the
+        norm is that of all weights, and not scaled.
     dropout_rate
         Share of the encoder's inputs that training sets to zero, a fresh choice in every cell and
         step, so that many genes speak for a unit. Neither paper has it. Together with the L1 norm
@@ -142,7 +144,7 @@ class OrthogonalAE(BaseAutoencoder):
         n_layers: int = 1,
         input_type: InputType = "library_scaled",
         orthogonality_weight: float = 0.05,
-        l1_weight: float = 2e-5,
+        l1_weight: float = 1e-4,
         dropout_rate: float = 0.5,
         softplus_beta: float = 1.0,
     ):

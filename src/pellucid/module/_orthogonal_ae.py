@@ -35,7 +35,7 @@ class OrthogonalAEModule(BaseModuleClass):
     orthogonality_weight
         :math:`\lambda` of the soft orthogonality constraint.
     l1_weight
-        Weight of the L1 norm of the weights that read genes.
+        Weight of the L1 norm of the weights that read genes, in units of the mean expression.
     dropout_rate
         Share of the encoder's inputs that training sets to zero.
     softplus_beta
@@ -140,7 +140,10 @@ class OrthogonalAEModule(BaseModuleClass):
         )
         loss = reconstruction.mean() + self.orthogonality_weight * self.orthogonality_penalty()
         if self.l1_weight:
-            loss = loss + self.l1_weight * cast("nn.Linear", self.encoder[0]).weight.abs().sum()
+            reading = cast("nn.Linear", self.encoder[0]).weight
+            # The Poisson loss grows with the data's mean, and the norm's part must grow with it.
+            scale = self.reference_library / reading.shape[1]
+            loss = loss + self.l1_weight * scale * reading.abs().sum()
         return LossOutput(
             loss=loss,
             reconstruction_loss=reconstruction,
