@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 
 import anndata as ad
-import numba
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
 
 import pellucid as pld
@@ -51,9 +51,9 @@ def _assert_same(found, expected, where: str) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_numba_thread():
+def one_thread():
     """Threads that share a tiny product wait for each other where the cores are busy."""
-    numba.set_num_threads(1)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
