@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from ._chain import Chain, as_chain, signals, slopes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from concurrent.futures import Executor
 
     from torch import Tensor, nn
 
@@ -51,22 +53,23 @@ def sum_attributions(
                 gradient = gradient.abs() if absolute else gradient
                 total[unit] += gradient.sum(0).cpu().numpy()
         else:
-            with torch.no_grad():
-                _add_chain(chain, x, guided=guided, absolute=absolute, out=total)
+            with torch.no_grad(), ThreadPoolExecutor(torch.get_num_threads()) as threads:
+                _add_chain(chain, x, total, threads, guided=guided, absolute=absolute)
     if total is None:
         raise ValueError("no cells to attribute: batches is empty.")
     return total
 
 
-def _add_chain(chain: Chain, x: Tensor, *, guided: bool, absolute: bool, out: np.ndarray) -> None:
+def _add_chain(
+    chain: Chain, x: Tensor, out: np.ndarray, threads: Executor, *, guided: bool, absolute: bool
+) -> None:
     lowest = chain.lowest.weight
-    by_gene = lowest.T.contiguous()
     at = slopes(chain, x)
     for unit in range(len(out)):
         signal, outputs = signals(chain, at, len(x), unit, guided=guided)
         if not absolute:
             out[unit] += (signal.sum(0) @ lowest[outputs]).cpu().numpy()
         elif x.device.type == "cpu":
-            add_absolute_products(signal.numpy(), by_gene[:, outputs].numpy(), out[unit])
+            add_absolute_products(signal.numpy(), lowest[outputs].numpy(), out[unit], threads)
         else:
             out[unit] += (signal @ lowest[outputs]).abs_().sum(0).cpu().numpy()
