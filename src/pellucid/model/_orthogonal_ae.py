@@ -259,6 +259,8 @@ class OrthogonalAE(BaseAutoencoder):
                 "check_val_every_n_epoch", 1 if n_held_out else None
             ),
             callbacks=callbacks,
+            # Nothing is logged a step, and Lightning warns where an epoch has fewer steps.
+            log_every_n_steps=kwargs.pop("log_every_n_steps", 1),
             plan_kwargs={**plan_defaults, **(plan_kwargs or {})},
             **kwargs,
         )
