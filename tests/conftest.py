@@ -161,3 +161,38 @@ def counts() -> ad.AnnData:
         ),
         var=pd.DataFrame(index=[f"gene{i}" for i in range(30)]),
     )
+
+
+@pytest.fixture(scope="session")
+def by_hooks():
+    """Sum over cells of every unit's gradient, units x genes, by hooks on autograd.
+
+    What arrives at an activation is what its output's gradient is; guided back-propagation clips
+    it there. One unit at a time, and nothing of the package.
+    """
+    import torch
+    from torch import nn
+
+    linear = (nn.Linear, nn.BatchNorm1d, nn.LayerNorm, nn.Dropout, nn.Identity)
+
+    def clip_what_arrives(module, inputs, output):
+        output.register_hook(lambda gradient: gradient.clamp(min=0))
+
+    def compute(network, x, *, guided: bool, absolute: bool = True) -> np.ndarray:
+        leaves = [module for module in network.modules() if not list(module.children())]
+        handles = [
+            module.register_forward_hook(clip_what_arrives)
+            for module in leaves
+            if guided and not isinstance(module, linear)
+        ]
+        x = x.clone().requires_grad_()
+        units = network(x)
+        each = [
+            torch.autograd.grad(units[:, unit].sum(), x, retain_graph=True)[0].numpy()
+            for unit in range(units.shape[1])
+        ]
+        for handle in handles:
+            handle.remove()
+        return np.stack([(np.abs(g) if absolute else g).sum(axis=0, dtype=float) for g in each])
+
+    return compute

@@ -17,8 +17,8 @@ from pellucid.model import OrthogonalAE
 from pellucid.train import OnlineTrainingPlan
 
 N_CELLS = 250
-PAPER = {"n_hidden": 128, "n_latent": 64, "l1_weight": 0.0, "dropout_rate": 0.0, "l1_weight": 0.0}
-SMALL = {"n_hidden": 12, "n_latent": 5, "l1_weight": 0.0, "dropout_rate": 0.0, "l1_weight": 0.0}
+PAPER = {"n_hidden": 128, "n_latent": 64, "l1_weight": 0.0, "dropout_rate": 0.0}
+SMALL = {"n_hidden": 12, "n_latent": 5, "l1_weight": 0.0, "dropout_rate": 0.0}
 
 
 @pytest.fixture(autouse=True)
