@@ -18,6 +18,9 @@ GENE_SETS = "gene_sets"
 ATTRIBUTION = "attribution"
 GENE_SET_IMPACT = "gene_set_impact"
 
+# A unit is dead whose standard deviation over cells is below this share of the largest one.
+DEAD_BELOW = 0.01
+
 LATENT = {"OrthogonalAE": "X_orthogonal_ae"}
 
 

@@ -17,7 +17,7 @@ from pellucid._compat import (
     UnsupervisedTrainingMixin,
     setup_anndata_dsp,
 )
-from pellucid._keys import string_array
+from pellucid._keys import DEAD_BELOW, string_array
 from pellucid._validate import check_expression
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 logger = logging.getLogger("pellucid")
-
-# A unit whose standard deviation over cells is below this share of the most variable unit's.
-_DEAD_BELOW = 0.01
 
 
 class Preset(NamedTuple):
@@ -168,7 +165,7 @@ class BaseAutoencoder(UnsupervisedTrainingMixin, BaseModelClass):
 
     def _warn_of_dead_units(self) -> None:
         deviation = self.get_latent_representation().std(0)
-        dead = deviation <= _DEAD_BELOW * deviation.max()
+        dead = deviation <= DEAD_BELOW * deviation.max()
         if dead.any():
             logger.warning(
                 "%d of %d latent units are dead: their standard deviation over cells is below "
@@ -176,6 +173,6 @@ class BaseAutoencoder(UnsupervisedTrainingMixin, BaseModelClass):
                 "a smaller n_latent or another seed may use them.",
                 dead.sum(),
                 dead.size,
-                _DEAD_BELOW,
+                DEAD_BELOW,
                 ", ".join(self.latent_names[dead][:8]) + (", ..." if dead.sum() > 8 else ""),
             )

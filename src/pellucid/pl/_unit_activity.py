@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-# As models count dead units: a standard deviation at most this share of the largest.
-_DEAD_BELOW = 0.01
-
 
 @style
 def unit_activity(
@@ -83,7 +80,7 @@ def unit_activity(
             f"Every unit of adata.obsm[{use_rep!r}] has one value in all cells; there is nothing "
             "to draw. Was the model trained?"
         )
-    dead = deviation <= _DEAD_BELOW * deviation.max()
+    dead = deviation <= _keys.DEAD_BELOW * deviation.max()
     standardised = (latent - latent.mean(axis=0)) / np.where(dead, 1, deviation)
     activity = np.stack(
         [standardised[labels.codes == code].mean(axis=0) for code in range(len(labels.categories))]
