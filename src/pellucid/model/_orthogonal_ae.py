@@ -231,11 +231,11 @@ class OrthogonalAE(BaseAutoencoder):
             n_held_out = n_obs - ceil(n_obs * (0.9 if train_size is None else train_size))
         else:
             n_held_out = floor(n_obs * validation_size)
-        if n_obs < 3 or (early_stopping and n_held_out < 1):
+        if n_obs < 3 or (early_stopping and n_held_out == 0):
             raise ValueError(
-                f"adata has {n_obs} cell(s), too few to hold any out of training. Training needs "
-                "at least 3 cells, and early stopping one that is held out: with few cells pass "
-                "train_size=0.5 or early_stopping=False."
+                f"adata has {n_obs} cell(s), of which none is left to hold out of training. "
+                "Training needs at least 3 cells, and early stopping one that is held out: pass a "
+                "smaller train_size, such as 0.5, or early_stopping=False."
             )
         online = batch_size == 1
         callbacks = [*kwargs.pop("callbacks", [])]
