@@ -63,6 +63,38 @@ def test_equation_1(model, counts):
     assert output.loss.item() == pytest.approx(by_hand, rel=1e-5)
 
 
+def test_equation_1_by_hand(model, counts):
+    """From the weights to the loss, in NumPy; the data and the reconstruction as they are due."""
+    arrays = [p.detach().numpy().astype(float) for p in model.module.parameters()]
+    x = counts.X.toarray().astype(float)
+    y = x
+    for weight, bias in zip(arrays[::2], arrays[1::2], strict=True):
+        y = np.log1p(np.exp(y @ weight.T + bias))
+    constraint = np.eye(64) - arrays[2] @ arrays[2].T
+    penalty = 0.05 * np.sqrt(np.trace(constraint @ constraint.T))
+    by_hand = np.mean(y - x * np.log(y + 1e-8)) + penalty
+    as_printed = np.mean(x - y * np.log(x + 1e-8)) + penalty
+    loss = model.module({"X": torch.from_numpy(counts.X.toarray())})[2].loss.item()
+    assert loss == pytest.approx(by_hand, rel=1e-5)
+    assert abs(loss - as_printed) > 0.1
+
+
+def test_constraint_has_its_gradient(model, counts):
+    """Of the loss by W: the fit's, and lambda 2 (W W' - I) W / ||I - W W'||."""
+
+    def gradient(weight_of_constraint: float) -> np.ndarray:
+        model.module.zero_grad()
+        model.module.orthogonality_weight = weight_of_constraint
+        model.module({"X": torch.from_numpy(counts.X.toarray())})[2].loss.backward()
+        return model.module.encoder[2].weight.grad.numpy().copy()
+
+    w = model.module.encoder[2].weight.detach().numpy().astype(float)
+    residual = w @ w.T - np.eye(64)
+    expected = 0.05 * 2 * residual @ w / np.linalg.norm(residual)
+    np.testing.assert_allclose(gradient(0.05) - gradient(0.0), expected, atol=1e-6)
+    assert np.abs(expected).max() > 1e-3
+
+
 def test_constraint_pulls(model, counts):
     """In a public copy of the authors' program the penalty carries no gradient."""
     model.module.orthogonality_penalty().backward()
@@ -91,6 +123,26 @@ def test_preset_is_one_cell_a_step_and_stops_after_ten_epochs():
     assert train["batch_size"] == 1
     assert train["early_stopping_patience"] == 10
     assert train["plan_kwargs"]["optimizer"] == "SGD"
+
+
+def test_stops_ten_epochs_after_the_best(model):
+    train = OrthogonalAE.preset("kinalis2019").train_kwargs
+    train["plan_kwargs"]["lr"] = 1e-2
+    with pld.train.seeded(0):
+        model.train(**train, accelerator="cpu", enable_progress_bar=False)
+    loss = model.history["reconstruction_loss_validation"].iloc[:, 0].to_numpy(float)
+    assert len(loss) < train["max_epochs"]
+    assert len(loss) == loss.argmin() + 1 + 10
+
+
+def test_sharpness_of_softplus(counts):
+    """The authors' program passes a layer's width, which makes it all but a ReLU."""
+    x = torch.linspace(-2, 2, 401)
+    for beta, largest in ((1.0, np.log(2)), (128.0, np.log(2) / 128)):
+        module = OrthogonalAE(counts, softplus_beta=beta).module
+        distance = (module.encoder[1](x) - torch.relu(x)).abs().max().item()
+        assert distance == pytest.approx(largest, rel=1e-4)
+    assert OrthogonalAE(counts).module.encoder[1].beta == 1
 
 
 def guided_by_hooks(network: nn.Sequential, x: torch.Tensor) -> np.ndarray:
