@@ -114,7 +114,7 @@ def measure(contestants: Sequence[Contestant], *, threads: int, repeats: int) ->
     All stand ready at once, each in a process of its own, and only one works at a time.
     """
     context = get_context("spawn")
-    ours, processes, missing = [], [], []
+    ours, processes = [], []
     for contestant in contestants:
         here, there = context.Pipe()
         process = context.Process(
@@ -127,7 +127,7 @@ def measure(contestants: Sequence[Contestant], *, threads: int, repeats: int) ->
         there.close()
         ours.append(here)
         processes.append(process)
-        missing.append(_receive(here, contestant))
+    missing = [_receive(here, who) for here, who in zip(ours, contestants, strict=True)]
     reports: list[list[tuple]] = [[] for _ in contestants]
     for _ in range(repeats):
         for contestant, here, why, report in zip(contestants, ours, missing, reports, strict=True):

@@ -155,13 +155,10 @@ TASKS: dict[tuple[str, str], dict[str, Method]] = {
 }
 
 
-def prepare(
-    method: Method, activation: str, shape: tuple[int, int, int], data: str | None
-) -> Work:
+def prepare(method: Method, activation: str, n_units: int, x: np.ndarray) -> Work:
     """Build the network and its input for one method."""
-    n_cells, n_genes, n_units = shape
-    network = encoder(n_genes, n_units, activation)
-    x = torch.log1p(torch.from_numpy(counts(n_cells, n_genes, data)))
+    network = encoder(x.shape[1], n_units, activation)
+    x = torch.from_numpy(x)
     return Work(partial(method, network, x[:32]), partial(method, network, x))
 
 
@@ -230,13 +227,14 @@ def run(
     shape: tuple[int, int, int], *, data: str | None, threads: int, repeats: int
 ) -> dict[str, Any]:
     """Measure every task at one shape."""
+    x = np.log1p(counts(*shape[:2], data))
     rows, rates, ratios = [], [], {}
     for (kind, activation), methods in TASKS.items():
         contestants = [
             Contestant(
                 name,
                 prepare,
-                {"method": method, "activation": activation, "shape": shape, "data": data},
+                {"method": method, "activation": activation, "n_units": shape[2], "x": x},
             )
             for name, method in methods.items()
         ]

@@ -137,19 +137,15 @@ def whole_training(x: torch.Tensor, n_epochs: int) -> dict[str, Any]:
     return {"cells a second": n_epochs * len(x) / (time.perf_counter() - start)}
 
 
-def prepare(
-    method: Callable, n_cells: int, n_genes: int, data: str | None, n_warm_up: int
-) -> Work:
-    """Build the cells for one contestant, in the order in which all take them."""
-    order = np.random.default_rng(0).permutation(n_cells)
-    x = torch.from_numpy(counts(n_cells, n_genes, data)[order])
-    return Work(partial(method, x[:n_warm_up]), partial(method, x))
+def prepare(method: Callable, x: np.ndarray) -> Work:
+    """Hand the cells to one contestant, in the order in which all take them."""
+    cells = torch.from_numpy(x)
+    return Work(partial(method, cells[:8]), partial(method, cells))
 
 
-def needed_bytes(n_cells: int, n_genes: int, data: str | None) -> float:
+def needed_bytes(x: np.ndarray) -> float:
     """What a step reads and writes, on average: float32 weights, each with its momentum."""
-    n_present = np.count_nonzero(counts(n_cells, n_genes, data)) / n_cells
-    return 2 * 2 * 4 * N_HIDDEN * (n_genes + n_present)
+    return 2 * 2 * 4 * N_HIDDEN * (x.shape[1] + np.count_nonzero(x) / len(x))
 
 
 OURS, PEER, WHOLE = "pellucid, steps", "PyTorch loop", "pellucid, OrthogonalAE.train"
@@ -166,7 +162,8 @@ def run(
     repeats: int,
 ) -> dict[str, Any]:
     """Measure the contestants at one shape."""
-    shape = {"n_cells": n_cells, "n_genes": n_genes, "data": data}
+    order = np.random.default_rng(0).permutation(n_cells)
+    x = counts(n_cells, n_genes, data)[order]
     methods = {
         PEER: partial(plain_loop, n_compared=n_compared),
         OURS: partial(compiled_steps, n_compared=n_compared),
@@ -175,7 +172,7 @@ def run(
     *measured, copied = measure(
         [
             *(
-                Contestant(name, prepare, {"method": method, "n_warm_up": 8, **shape})
+                Contestant(name, prepare, {"method": method, "x": x})
                 for name, method in methods.items()
             ),
             Contestant("floor", copied_bytes, {"shape": (2, n_genes, N_HIDDEN)}),
@@ -189,7 +186,7 @@ def run(
         for name, found in answers.items()
     }
     bandwidth = median(copied.answers)
-    speed[f"floor, {bandwidth / 1e9:.1f} GB/s"] = bandwidth / needed_bytes(**shape)
+    speed[f"floor, {bandwidth / 1e9:.1f} GB/s"] = bandwidth / needed_bytes(x)
     weights = (answers[name][0]["weights"] for name in (PEER, OURS))
     difference = max(
         float(np.abs(peer - ours).max())
@@ -202,7 +199,10 @@ def run(
         {"contestant": name, "cells a second": value, "x PyTorch loop": value / speed[PEER]}
         for name, value in speed.items()
     ]
-    return shape | {
+    return {
+        "n_cells": n_cells,
+        "n_genes": n_genes,
+        "data": data,
         "bandwidth": bandwidth,
         "n_compared": n_compared,
         "largest difference of a weight": difference,

@@ -26,9 +26,9 @@ def expression_source(layer: str | None) -> str:
 def expression_matrix(adata: AnnData, layer: str | None) -> Any:
     """The matrix to model, in the form it came in (dense, sparse or on disk)."""
     if layer is not None and layer not in adata.layers:
-        raise KeyError(
-            f"layer {layer!r} not found in adata.layers, which holds: {sorted(adata.layers)}."
-        )
+        # anndata 0.13 lists X among the layers, under the key None.
+        found = sorted(name for name in adata.layers if name is not None)
+        raise KeyError(f"layer {layer!r} not found in adata.layers, which holds: {found}.")
     matrix = adata.X if layer is None else adata.layers[layer]
     if matrix is None:
         raise ValueError("adata.X is None; pass layer= to name the matrix to model.")
