@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
+import torch
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-# The products of 8 cells with 512 genes, and the two rows of the weight that they are made of,
-# stay in the first cache. The 16 signals that make them stay in registers.
-_CELLS = 8
-_GENES = 512
+# The products of 4 cells with 1,024 genes stay in the first cache, beside the 4 rows of the weight
+# that they are made of; the 16 signals that make them stay in registers.
+_CELLS = 4
+_GENES = 1024
 # Floats in a line of the cache.
 _LINE = 16
 
@@ -28,14 +29,17 @@ def _add(signals, rows, weight, start, stop, out):
     skipped = -(products.ctypes.data >> 2) % _LINE
     for cell in range(0, signals.shape[0], _CELLS):
         products[:] = 0.0
-        for row in range(0, rows.size, 2):
+        for row in range(0, rows.size, 4):
             first = weight[rows[row], start:stop]
             second = weight[rows[row + 1], start:stop]
-            pair = signals[cell : cell + _CELLS, row : row + 2]
+            third = weight[rows[row + 2], start:stop]
+            fourth = weight[rows[row + 3], start:stop]
+            by = signals[cell : cell + _CELLS, row : row + 4]
             for gene in range(stop - start):
-                one, other = first[gene], second[gene]
+                a, b, c, d = first[gene], second[gene], third[gene], fourth[gene]
                 for i in range(_CELLS):
-                    products[i, skipped + gene] += pair[i, 0] * one + pair[i, 1] * other
+                    product = by[i, 0] * a + by[i, 1] * b + by[i, 2] * c + by[i, 3] * d
+                    products[i, skipped + gene] += product
         for gene in range(stop - start):
             total = np.float32(0.0)
             for i in range(_CELLS):
@@ -51,23 +55,30 @@ def add_absolute_products(
     Parameters
     ----------
     signals
-        Cells x hidden, float32. Columns of zeros, of which the clip of guided back-propagation
-        makes many, cost nothing.
+        Cells x hidden, float32. Rows and columns of zeros, of which ReLU and the clip of guided
+        back-propagation make many, cost nothing.
     weight
         Hidden x genes, float32, contiguous.
     out
         Genes, float64.
     threads
-        What works on the blocks of genes.
+        What works on the blocks of genes, on as many threads as PyTorch.
     """
-    rows = np.flatnonzero(signals.any(axis=0))
-    n_cells = -(-len(signals) // _CELLS) * _CELLS
-    padded = np.zeros((n_cells, rows.size + rows.size % 2), np.float32)
-    padded[: len(signals), : rows.size] = signals.take(rows, axis=1)
-    # The padded column holds zeros, whichever row of the weight it meets.
-    rows = np.append(rows, rows[: rows.size % 2])
+    used = signals != 0
+    cells, rows = np.flatnonzero(used.any(axis=1)), np.flatnonzero(used.any(axis=0))
+    padded = np.zeros((_padded(cells.size, _CELLS), _padded(rows.size, 4)), np.float32)
+    padded[: cells.size, : rows.size] = signals.take(cells, 0).take(rows, 1)
+    # Padded columns hold zeros, whichever row of the weight they meet.
+    rows = np.append(rows, np.zeros(padded.shape[1] - rows.size, rows.dtype))
+
+    n_blocks = _padded(-(-out.size // _GENES), torch.get_num_threads())
+    width = -(-out.size // n_blocks)
 
     def add(start: int) -> None:
-        _add(padded, rows, weight, start, min(start + _GENES, out.size), out)
+        _add(padded, rows, weight, start, min(start + width, out.size), out)
 
-    list(threads.map(add, range(0, out.size, _GENES)))
+    list(threads.map(add, range(0, out.size, width)))
+
+
+def _padded(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
