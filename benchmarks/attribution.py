@@ -9,6 +9,7 @@ from 1 to all cells. Weights are as initialised, the input is log(1 + counts).
 from __future__ import annotations
 
 from functools import partial
+from importlib import import_module
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -153,67 +154,80 @@ TASKS: dict[tuple[str, str], dict[str, Method]] = {
         OURS: partial(ours, guided=True),
     },
 }
+NEEDS = {
+    "captum Saliency": "captum.attr",
+    "captum GuidedBackprop": "captum.attr",
+    "captum NeuronGuidedBackprop": "captum.attr",
+    "torch.func vmap(jacrev)": "torch.func",
+    OURS: "pellucid.attribution",
+}
 
 
-def prepare(method: Method, activation: str, n_units: int, x: np.ndarray) -> Work:
-    """Build the network and its input for one method."""
+def prepare(method: Method, needs: str, activation: str, n_units: int, x: np.ndarray) -> Work:
+    """Import what a method needs; build its network and its input."""
+    import_module(needs)
     network = encoder(x.shape[1], n_units, activation)
-    x = torch.from_numpy(x)
-    return Work(partial(method, network, x[:32]), partial(method, network, x))
+    cells = torch.from_numpy(x)
+    return Work(partial(method, network, cells[:32]), partial(method, network, cells))
 
 
-def needed_multiply_adds(shape: tuple[int, int, int], kind: str, activation: str) -> int:
-    """Multiply-adds of the chain of products, without those by a zero that the clip made.
+@torch.no_grad()
+def needed_multiply_adds(x: np.ndarray, n_units: int, kind: str, activation: str) -> float:
+    """Multiply-adds of the chain of products, without those by a zero.
 
-    One forward pass; then for each cell and unit the product of its signals with the lowest
-    weight, in which a hidden unit that the unit weighs negatively takes no part when clipped.
+    One forward pass; then, for each cell and unit, the signals that arrive at the hidden layer
+    times the lowest weight. A signal is zero where the clip takes it, which for a positive unit is
+    where the unit weighs the hidden one negatively, or where a ReLU is off.
     """
-    n_cells, n_genes, n_units = shape
-    with torch.no_grad():
-        weight = encoder(n_genes, n_units, activation)[2].weight
-        n_signals = int((weight > 0).sum()) if kind == "guided" else weight.numel()
-    return n_cells * (n_genes * N_HIDDEN + N_HIDDEN * n_units + n_signals * n_genes)
+    first, activate, second, _ = encoder(x.shape[1], n_units, activation)
+    hidden = activate(first(torch.from_numpy(x)))
+    passed = second.weight > 0 if kind == "guided" else second.weight != 0
+    on = activate(second(hidden)) > 0
+    n_signals = float(((hidden > 0).float() @ passed.float().T)[on].sum(dtype=torch.float64))
+    return (len(x) * (x.shape[1] + n_units) * N_HIDDEN) + n_signals * x.shape[1]
 
 
 def rows_of(
     kind: str,
     activation: str,
-    shape: tuple[int, int, int],
+    x: np.ndarray,
+    n_units: int,
     found: dict[str, Measurement],
     rate: float,
 ) -> list[dict[str, Any]]:
     """The table of one task."""
     our_seconds = median(found[OURS].seconds)
     expected = found[REFERENCE].answers[0]
+    row: dict[str, Any] = {"method": kind, "network": activation}
+    nothing = dict.fromkeys(("seconds", "x ours", "MB", "relative error"))
     rows = []
     for name, measured in found.items():
-        row = {"method": kind, "network": activation, "contestant": name}
         if measured.missing:
-            rows.append(row | dict.fromkeys(("seconds", "x ours", "MB", "relative error")))
-            rows[-1]["contestant"] += f" ({measured.missing})"
+            rows.append(row | {"contestant": f"{name} ({measured.missing})"} | nothing)
             continue
         seconds = median(measured.seconds)
         error = np.abs(measured.answers[0] - expected).max() / np.abs(expected).max()
         rows.append(
             row
             | {
+                "contestant": name,
                 "seconds": seconds,
                 "x ours": seconds / our_seconds,
                 "MB": measured.megabytes,
                 "relative error": float(error),
             }
         )
-    floors = {"floor": needed_multiply_adds(shape, kind, activation)}
-    if kind == "guided":
-        floors["floor, zeros of the clip multiplied too"] = needed_multiply_adds(
-            shape, "saliency", activation
-        )
-    for name, n in floors.items():
-        row = {"method": kind, "network": activation, "contestant": name}
+    n_cells, n_genes = x.shape
+    dense = n_cells * N_HIDDEN * (n_genes + n_units + n_units * n_genes)
+    for name, n in (
+        ("floor", needed_multiply_adds(x, n_units, kind, activation)),
+        ("floor, zeros multiplied too", dense),
+    ):
         seconds = n / rate
         rows.append(
             row
             | {
+                "contestant": name,
                 "seconds": seconds,
                 "x ours": seconds / our_seconds,
                 "MB": None,
@@ -234,7 +248,13 @@ def run(
             Contestant(
                 name,
                 prepare,
-                {"method": method, "activation": activation, "n_units": shape[2], "x": x},
+                {
+                    "method": method,
+                    "needs": NEEDS.get(name, "torch"),
+                    "activation": activation,
+                    "n_units": shape[2],
+                    "x": x,
+                },
             )
             for name, method in methods.items()
         ]
@@ -246,7 +266,7 @@ def run(
         rate = median(rated.answers)
         rates.append(rate)
         found = dict(zip(methods, measured, strict=True))
-        rows += rows_of(kind, activation, shape, found, rate)
+        rows += rows_of(kind, activation, x, shape[2], found, rate)
         ratios |= _ratios(kind, activation, rows)
     return {"shape": shape, "data": data, "rates": rates, "rows": rows, "ratios": ratios}
 
