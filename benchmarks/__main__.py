@@ -9,7 +9,8 @@ import benchmarks
 
 def main() -> None:
     """Run the benchmark that the command line names."""
-    names = [x.name for x in iter_modules(benchmarks.__path__) if not x.name.startswith("_")]
+    modules = [x for x in iter_modules(benchmarks.__path__) if not x.ispkg]
+    names = [x.name for x in modules if not x.name.startswith("_")]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
     parser.add_argument("name", choices=names)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="see NAME --help")
