@@ -146,6 +146,89 @@ def attributed():
     )
 
 
+FACTORS = (
+    "REACTOME_ANTIVIRAL_MECHANISM_BY_IFN_STIMULATED_GENES", "REACTOME/INTERFERON_SIGNALING",
+    "SET 2/$B$", "REACTOME_SIGNALING_BY_THE_B_CELL_RECEPTOR_BCR", "sparse_0", "dense_0",
+)  # fmt: skip
+DEACTIVATED = 2
+
+
+@pytest.fixture(scope="session")
+def make_factors():
+    """Make what a model of named factors leaves behind, with one of them deactivated.
+
+    The second factor is higher in "stim/1", the first repeats it, and each donor has a level.
+    """
+
+    def make(n_obs: int = 120, n_vars: int = 60) -> ad.AnnData:
+        rng = np.random.default_rng(0)
+        names, n_factors = np.array(FACTORS), len(FACTORS)
+        condition = np.where(np.arange(n_obs) % 5 < 2, "stim/1", "ctrl")
+        donor = np.arange(n_obs) * 8 // n_obs
+        scores = rng.normal(size=(n_obs, n_factors)) + 0.5 * rng.normal(size=(8, 1))[donor]
+        scores[condition == "stim/1", 1] += 1.5
+        scores[:, 0] = scores[:, 1] + 0.1 * rng.normal(size=n_obs)
+        scores[:, 4] = np.maximum(scores[:, 4], 0)
+        in_set = rng.random((n_vars, n_factors)) < 0.3
+        in_set[:, 4:] = False
+        loadings = rng.normal(size=in_set.shape)
+        loadings[rng.random(in_set.shape) > np.where(in_set, 0.9, 0.1)] = 0
+        loadings[:, 5] = rng.normal(size=n_vars)
+        scores[:, DEACTIVATED] = loadings[:, DEACTIVATED] = 0
+        used = loadings != 0
+        squares = loadings**2
+        norm = np.sqrt(squares.sum(axis=0))
+        factors = pd.DataFrame(
+            {
+                "kind": ["annotated"] * 4 + ["sparse", "dense"],
+                "active": norm > 0,
+                "norm": norm,
+                "explained": scores.std(axis=0) * norm,
+                "n_set": in_set.sum(axis=0),
+                "n_in_set": (in_set & used).sum(axis=0),
+                "n_added": (~in_set & used).sum(axis=0),
+                "n_removed": (in_set & ~used).sum(axis=0),
+                "replaced": (squares * ~in_set).sum(axis=0) / np.where(norm > 0, norm, 1) ** 2,
+            },
+            index=pd.Index(names, name="factor"),
+        ).sort_values("explained", ascending=False)
+        factors["rank"] = np.arange(n_factors) + 1
+        return ad.AnnData(
+            rng.poisson(1.0, (n_obs, n_vars)).astype(np.float32),
+            obs=pd.DataFrame(
+                {
+                    "condition": pd.Categorical(condition),
+                    "donor": pd.Categorical([f"donor/{i}" for i in donor]),
+                    "cell_type": pd.Categorical([f"type {i % 13}" for i in range(n_obs)]),
+                    "age": donor * 1.5,
+                },
+                index=[f"cell{cell}" for cell in range(n_obs)],
+            ),
+            var=pd.DataFrame(index=[f"gene{gene}" for gene in range(n_vars)]),
+            obsm={"X_annotated_ae": scores.astype(np.float32)},
+            varm={
+                "annotated_ae_loadings": loadings.astype(np.float32),
+                "annotated_ae_loadings_annotated": sparse.csr_matrix(in_set),
+            },
+            uns={
+                "X_annotated_ae": {"latent_names": names},
+                "annotated_ae_loadings": {
+                    "latent_names": names,
+                    "kinds": np.array(["annotated"] * 4 + ["sparse", "dense"]),
+                },
+                "factors": {"params": {"function": "tl.rank_factors"}, "results": factors},
+            },
+        )
+
+    return make
+
+
+@pytest.fixture
+def factors(make_factors) -> ad.AnnData:
+    """Scores, loadings and ranks of a made-up model, 120 cells of 8 donors x 60 genes."""
+    return make_factors()
+
+
 @pytest.fixture
 def counts() -> ad.AnnData:
     """Counts of three populations, 90 cells x 30 genes, sparse; each has genes of its own."""

@@ -25,8 +25,20 @@ def gene_set_impact(adata, model, **kwargs):
     pld.tl.gene_set_impact(adata, group=["T/NK", "B"], reference="mono/DC", **kwargs)
 
 
+def of_factors(function):
+    """A function that compares groups by their scores."""
+
+    def call(adata, model, **kwargs):
+        pld.tl.latent(adata, model)
+        function(adata, groupby="cell/type", use_rep="X_orthogonal_ae", **kwargs)
+
+    return call
+
+
 CALLS = {
     "attribute": (attribute, "attribution"),
+    "factor_separation": (of_factors(pld.tl.factor_separation), "factor_separation"),
+    "factor_test": (of_factors(pld.tl.factor_test), "factor_test"),
     "gene_set_impact": (gene_set_impact, "gene_set_impact"),
     "latent": (lambda adata, model, **kwargs: pld.tl.latent(adata, model, **kwargs), "X_ortho"),
     "orthogonal_ae": (
@@ -64,6 +76,9 @@ def check_storable(value, where: str) -> None:
             check_storable(value[key], f"{where}[{key!r}]")
     elif isinstance(value, pd.DataFrame):
         assert not any("/" in column for column in value.columns), where
+        for column in value:
+            numbers = pd.api.types.is_numeric_dtype(value[column])
+            assert numbers or all(isinstance(one, str) for one in value[column]), where
     elif isinstance(value, np.ndarray):
         assert value.dtype.kind in "Ubif", where
     else:
@@ -115,7 +130,15 @@ def test_figures_and_tables_of_what_comes_back(adata, model, round_trip):
         call(adata, model)
     tables = {
         name: getattr(pld.get, name)
-        for name in ("attribution", "gene_set_impact", "gene_sets", "history", "latent")
+        for name in (
+            "attribution",
+            "factor_separation",
+            "factor_test",
+            "gene_set_impact",
+            "gene_sets",
+            "history",
+            "latent",
+        )
     }
     before = {name: table(adata) for name, table in tables.items()}
     del adata.obs["cell/type"]

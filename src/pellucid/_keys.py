@@ -17,11 +17,15 @@ ALIGN_GENES = "align_genes"
 GENE_SETS = "gene_sets"
 ATTRIBUTION = "attribution"
 GENE_SET_IMPACT = "gene_set_impact"
+FACTORS = "factors"
+FACTOR_SEPARATION = "factor_separation"
+FACTOR_TEST = "factor_test"
 
 # A unit is dead whose standard deviation over cells is below this share of the largest one.
 DEAD_BELOW = 0.01
 
-LATENT = {"OrthogonalAE": "X_orthogonal_ae"}
+LATENT = {"AnnotatedAE": "X_annotated_ae", "OrthogonalAE": "X_orthogonal_ae"}
+LOADINGS = {"AnnotatedAE": "annotated_ae_loadings"}
 
 
 def latent(model: object) -> str:

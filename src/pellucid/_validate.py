@@ -97,11 +97,12 @@ def row_blocks(matrix: Any) -> Iterator[Any]:
             yield matrix[start : start + _ROWS_AT_ONCE]
 
 
-def group_labels(adata: AnnData, groupby: str) -> pd.Categorical:
+def group_labels(adata: AnnData, groupby: str, *, argument: str = "groupby") -> pd.Categorical:
     """`adata.obs[groupby]` as a categorical, its unused categories removed."""
     if groupby not in adata.obs:
         raise KeyError(
-            f"groupby={groupby!r} not found in adata.obs, which holds: {list(adata.obs.columns)}."
+            f"{argument}={groupby!r} not found in adata.obs, which holds: "
+            f"{list(adata.obs.columns)}."
         )
     labels = adata.obs[groupby]
     if labels.isna().all():

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from ._attribution import attribution
+from ._factor_separation import factor_separation
+from ._factor_test import factor_test
 from ._gene_set_impact import gene_set_impact
 from ._gene_sets import gene_sets
 from ._history import history
 from ._latent import latent
 
-__all__ = ["attribution", "gene_set_impact", "gene_sets", "history", "latent"]
+__all__ = [
+    "attribution",
+    "factor_separation",
+    "factor_test",
+    "gene_set_impact",
+    "gene_sets",
+    "history",
+    "latent",
+]
