@@ -34,6 +34,17 @@ def latent(model: object) -> str:
     return LATENT.get(name, f"X_{name.lower()}")
 
 
+def loadings(model: object) -> str:
+    """Default key of a model's loadings in `varm`, and of their record in `uns`."""
+    name = type(model).__name__
+    return LOADINGS.get(name, f"{name.lower()}_loadings")
+
+
+def annotated(key: str) -> str:
+    """Key of the mask that tells which genes stand in each factor's set, beside loadings."""
+    return f"{key}_annotated"
+
+
 def latent_names(model: object, n_latent: int) -> np.ndarray:
     """Names of a model's units: its own, or those that scvi-tools gives the loadings."""
     names = getattr(model, "latent_names", None)

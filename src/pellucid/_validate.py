@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ._compat import BaseModelClass
 
 _ROWS_AT_ONCE = 4096
+# No logarithm of expression is larger.
+_LARGEST_LOG = 20
 
 
 def expression_source(layer: str | None) -> str:
@@ -46,7 +48,9 @@ def check_unique(names: pd.Index, what: str) -> None:
         )
 
 
-def check_expression(adata: AnnData, layer: str | None = None, *, counts: bool = False) -> None:
+def check_expression(
+    adata: AnnData, layer: str | None = None, *, counts: bool = False, log: bool = False
+) -> None:
     """Raise unless the expression matrix can be modelled.
 
     Parameters
@@ -57,13 +61,15 @@ def check_expression(adata: AnnData, layer: str | None = None, *, counts: bool =
         Layer to check; `adata.X` if `None`.
     counts
         Whether the values must be counts: whole numbers, of which at least one exceeds 0.
+    log
+        Whether they must be log expression: not whole numbers throughout, of which one is large.
     """
     source = expression_source(layer)
     matrix = expression_matrix(adata, layer)
     if 0 in adata.shape:
         raise ValueError(f"{source} is empty: {adata.n_obs} cells x {adata.n_vars} genes.")
     check_unique(adata.var_names, "adata.var_names")
-    largest = -np.inf
+    largest, whole = -np.inf, True
     for block in row_blocks(matrix):
         values = block.data if sparse.issparse(block) else np.asarray(block)
         if not np.isfinite(values).all():
@@ -76,16 +82,24 @@ def check_expression(adata: AnnData, layer: str | None = None, *, counts: bool =
                 f"{source} holds negative values (lowest {values.min():.3g}), as scaled data do; "
                 "expression here must be non-negative. Pass layer= with counts or log data."
             )
-        if counts and np.any(values != np.round(values)):
+        whole = whole and not (values != np.round(values)).any()
+        if counts and not whole:
             found = values[values != np.round(values)][0]
             raise ValueError(
                 f"{source} holds values that are not whole numbers (such as {found:.4g}), as log "
                 "or normalised data do, but counts are due. Pass layer= to name the layer that "
-                "holds the counts, or input_type='log' to model log data."
+                "holds the counts, or model log data (input_type='log' or likelihood='normal', "
+                "whichever the model has)."
             )
         largest = max(largest, float(values.max(initial=0)))
     if largest == 0:
         raise ValueError(f"{source} holds nothing but zeros.")
+    if log and whole and largest > _LARGEST_LOG:
+        raise ValueError(
+            f"{source} holds whole numbers up to {largest:,.0f}, as counts are, but log "
+            "expression is due. Normalise it (sc.pp.normalize_total, sc.pp.log1p), or choose the "
+            "model's setting for counts (likelihood='nb')."
+        )
 
 
 def row_blocks(matrix: Any) -> Iterator[Any]:
@@ -112,7 +126,12 @@ def group_labels(adata: AnnData, groupby: str, *, argument: str = "groupby") -> 
 
 def check_same_genes(adata: AnnData, model: BaseModelClass) -> None:
     """Raise unless `adata` has the genes of the model's AnnData, in the same order."""
-    expected = np.asarray(model.get_var_names(), dtype=str)
+    check_genes(adata, model.get_var_names())
+
+
+def check_genes(adata: AnnData, names: Any) -> None:
+    """Raise unless `adata` has a model's genes, in the same order."""
+    expected = np.asarray(names, dtype=str)
     found = np.asarray(adata.var_names, dtype=str)
     if np.array_equal(found, expected):
         return
@@ -122,5 +141,5 @@ def check_same_genes(adata: AnnData, model: BaseModelClass) -> None:
         f"adata has {found.size} genes, the model {expected.size}, of which {n_shared} are in "
         f"adata.var_names{reordered}. "
         "Bring adata to the model's genes with pellucid.pp.align_genes(adata, "
-        "model.adata.var_names)."
+        "model.get_var_names())."
     )

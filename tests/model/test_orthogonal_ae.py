@@ -170,3 +170,24 @@ def test_dropout_acts_in_training_alone(counts, batch_size):
                 max_epochs=1, early_stopping=False, train_size=0.9, batch_size=batch_size, **QUIET
             )
     assert distance(with_dropout, without) > 1e-4
+
+
+def test_units_that_carry_nothing_are_counted(counts, caplog):
+    """A unit whose incoming weights are zero and whose bias is far below zero is silent."""
+    model = build(counts)
+    *_, code = (layer for layer in model.module.encoder if isinstance(layer, torch.nn.Linear))
+    with torch.no_grad():
+        code.weight[[1, 3]] = 0
+        code.bias[[1, 3]] = -100
+    with caplog.at_level("WARNING", "pellucid"):
+        model.train(2, plan_kwargs={"lr": 1e-6}, **QUIET)
+    (message,) = [r.getMessage() for r in caplog.records if r.name == "pellucid"]
+    assert message.startswith("2 of 5 latent units are dead")
+    assert "(Z_1, Z_3)" in message
+
+
+def test_no_warning_where_every_unit_lives(counts, caplog):
+    model = build(counts)
+    with caplog.at_level("WARNING", "pellucid"):
+        model.train(2, **QUIET)
+    assert not [r for r in caplog.records if r.name == "pellucid"]

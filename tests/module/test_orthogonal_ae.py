@@ -32,7 +32,7 @@ def test_shapes(n_layers):
     module = build(n_layers=n_layers)
     inferred, generated, output = module({"X": COUNTS})
     assert inferred["z"].shape == (3, 3)
-    assert generated["rate"].shape == (3, 5)
+    assert generated["mean"].shape == (3, 5)
     assert output.loss.shape == ()
     assert output.n_obs_minibatch == 3
     assert len(module.encoder) == len(module.decoder) == 2 * (n_layers + 1)
@@ -63,7 +63,7 @@ def test_library_scaled_rate():
     inferred, generated, _ = build()({"X": COUNTS})
     library = torch.tensor([[2.0], [0.2], [0.1]])
     torch.testing.assert_close(inferred["library"], library)
-    torch.testing.assert_close(generated["rate"], generated["scale"] * library)
+    torch.testing.assert_close(generated["mean"], generated["scale"] * library)
 
 
 @pytest.mark.parametrize("input_type", ["counts", "log"])

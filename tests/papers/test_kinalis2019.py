@@ -54,7 +54,7 @@ def test_network(model):
 def test_equation_1(model, counts):
     x = torch.from_numpy(counts.X.toarray())
     _, generated, output = model.module.train()({"X": x})
-    rate = generated["rate"].detach().numpy().astype(float)
+    rate = generated["mean"].detach().numpy().astype(float)
     observed = x.numpy().astype(float)
     by_scipy = -(poisson.logpmf(observed, rate) + gammaln(observed + 1)).mean()
     weight = model.module.encoder[2].weight.detach().numpy().astype(float)

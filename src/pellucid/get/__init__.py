@@ -5,17 +5,21 @@ from __future__ import annotations
 from ._attribution import attribution
 from ._factor_separation import factor_separation
 from ._factor_test import factor_test
+from ._factors import factors
 from ._gene_set_impact import gene_set_impact
 from ._gene_sets import gene_sets
 from ._history import history
 from ._latent import latent
+from ._loadings import loadings
 
 __all__ = [
     "attribution",
     "factor_separation",
     "factor_test",
+    "factors",
     "gene_set_impact",
     "gene_sets",
     "history",
     "latent",
+    "loadings",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from copy import deepcopy
+from math import ceil, floor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from pellucid._compat import (
 )
 from pellucid._keys import DEAD_BELOW, string_array
 from pellucid._validate import check_expression
+from pellucid.train import BestWeights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 logger = logging.getLogger("pellucid")
+
+# Without the penalties, which may go on falling while the fit of held-out cells gets worse.
+_MONITOR = "reconstruction_loss_validation"
 
 
 class Preset(NamedTuple):
@@ -103,12 +108,15 @@ class BaseAutoencoder(UnsupervisedTrainingMixin, BaseModelClass):
         adata: AnnData | None,
         indices: Sequence[int] | None,
         batch_size: int | None,
-    ) -> Iterator[Tensor]:
-        """Expression in batches of cells, on the model's device."""
+    ) -> Iterator[dict[str, Tensor]]:
+        """Cells in batches, on the model's device."""
         self._check_if_trained(warn=True)
         adata = self._validate_anndata(adata)
         for tensors in self._make_data_loader(adata, indices=indices, batch_size=batch_size):
-            yield tensors[REGISTRY_KEYS.X_KEY].to(self.device)
+            yield {name: tensor.to(self.device) for name, tensor in tensors.items()}
+
+    def _encode(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return self.module.inference(**self.module._get_inference_input(tensors))
 
     @torch.inference_mode()
     def get_latent_representation(
@@ -132,8 +140,8 @@ class BaseAutoencoder(UnsupervisedTrainingMixin, BaseModelClass):
         -------
         Cells x units, float32.
         """
-        codes = [self.module.inference(x)["z"] for x in self._batches(adata, indices, batch_size)]
-        return torch.cat(codes).cpu().numpy()
+        batches = self._batches(adata, indices, batch_size)
+        return torch.cat([self._encode(tensors)["z"] for tensors in batches]).cpu().numpy()
 
     @torch.inference_mode()
     def get_reconstruction(
@@ -155,13 +163,96 @@ class BaseAutoencoder(UnsupervisedTrainingMixin, BaseModelClass):
 
         Returns
         -------
-        Cells x genes, float32, in the unit of the data: the rate of each gene in each cell.
+        Cells x genes, float32, in the unit of the data: the mean that the model gives each gene in
+        each cell.
         """
-        rates = []
-        for x in self._batches(adata, indices, batch_size):
-            encoded = self.module.inference(x)
-            rates.append(self.module.generative(**encoded)["rate"])
-        return torch.cat(rates).cpu().numpy()
+        means = []
+        for tensors in self._batches(adata, indices, batch_size):
+            decoder_input = self.module._get_generative_input(tensors, self._encode(tensors))
+            means.append(self.module.generative(**decoder_input)["mean"])
+        return torch.cat(means).cpu().numpy()
+
+    @torch.inference_mode()
+    def get_normalized_expression(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | None = None,
+        library_size: float = 1.0,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Denoised expression, the same total in every cell.
+
+        Parameters
+        ----------
+        adata
+            AnnData with the genes of the one the model was set up with; that one if `None`.
+        indices
+            Cells; all if `None`.
+        library_size
+            Total of each cell. 1 gives each gene's share of the cell.
+        batch_size
+            Cells decoded at once; `scvi.settings.batch_size` if `None`.
+
+        Returns
+        -------
+        Cells x genes, float32.
+
+        Raises
+        ------
+        ValueError
+            If the model was built for log expression and so does not model counts.
+        """
+        if self._log_setting is not None:
+            raise ValueError(
+                f"{self._log_setting} models log expression, which has no library size; use "
+                "get_reconstruction."
+            )
+        mean = self.get_reconstruction(adata, indices, batch_size)
+        return mean * (library_size / mean.sum(1, keepdims=True))
+
+    @property
+    def _log_setting(self) -> str | None:
+        """The setting by which the model was built for log expression; `None` for counts."""
+        raise NotImplementedError
+
+    def _fit(
+        self,
+        *,
+        train_size: float | None,
+        validation_size: float | None,
+        early_stopping: bool,
+        **kwargs,
+    ) -> None:
+        """scvi-tools' `train`, ending with the best weights where it stops early."""
+        n_obs = self.adata.n_obs
+        if validation_size is None:
+            n_held_out = n_obs - ceil(n_obs * (0.9 if train_size is None else train_size))
+        else:
+            n_held_out = floor(n_obs * validation_size)
+        if n_obs < 3 or (early_stopping and n_held_out == 0):
+            raise ValueError(
+                f"adata has {n_obs} cell(s), of which none is left to hold out of training. "
+                "Training needs at least 3 cells, and early stopping one that is held out: pass a "
+                "smaller train_size, such as 0.5, or early_stopping=False."
+            )
+        callbacks = [*kwargs.pop("callbacks", [])]
+        if early_stopping:
+            callbacks.append(BestWeights(_MONITOR))
+        # Lightning keeps the mode that it finds, and dropout acts in one of them.
+        self.module.train()
+        super().train(
+            train_size=train_size,
+            validation_size=validation_size,
+            early_stopping=early_stopping,
+            early_stopping_monitor=_MONITOR,
+            check_val_every_n_epoch=kwargs.pop(
+                "check_val_every_n_epoch", 1 if n_held_out else None
+            ),
+            callbacks=callbacks,
+            # Nothing is logged a step, and Lightning warns where an epoch has fewer steps.
+            log_every_n_steps=kwargs.pop("log_every_n_steps", 1),
+            **kwargs,
+        )
 
     def _warn_of_dead_units(self) -> None:
         deviation = self.get_latent_representation().std(0)

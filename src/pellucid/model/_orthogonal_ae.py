@@ -1,19 +1,16 @@
 from __future__ import annotations
 
-from math import ceil, floor
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from pellucid._validate import check_expression, expression_matrix, row_blocks
 from pellucid.module import OrthogonalAEModule
-from pellucid.train import BestWeights, OnlineTrainingPlan, OrthogonalAETrainingPlan
+from pellucid.train import OnlineTrainingPlan, OrthogonalAETrainingPlan
 
 from ._base import BaseAutoencoder, Preset
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
     from anndata import AnnData
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
 
 # Cells whose steps run in one Lightning step when training is online.
 _CELLS_A_CALL = 1024
-# Without the penalties, which may go on falling while the fit of held-out cells gets worse.
-_MONITOR = "reconstruction_loss_validation"
 
 # Online SGD with Nesterov's momentum, as in both papers; the step is the authors' program's.
 _PAPERS_TRAINING: dict[str, object] = {
@@ -226,26 +221,10 @@ class OrthogonalAE(BaseAutoencoder):
         ValueError
             If there are too few cells to hold any out.
         """
-        n_obs = self.adata.n_obs
-        if validation_size is None:
-            n_held_out = n_obs - ceil(n_obs * (0.9 if train_size is None else train_size))
-        else:
-            n_held_out = floor(n_obs * validation_size)
-        if n_obs < 3 or (early_stopping and n_held_out == 0):
-            raise ValueError(
-                f"adata has {n_obs} cell(s), of which none is left to hold out of training. "
-                "Training needs at least 3 cells, and early stopping one that is held out: pass a "
-                "smaller train_size, such as 0.5, or early_stopping=False."
-            )
         online = batch_size == 1
-        callbacks = [*kwargs.pop("callbacks", [])]
-        if early_stopping:
-            callbacks.append(BestWeights(_MONITOR))
         self._training_plan_cls = OnlineTrainingPlan if online else OrthogonalAETrainingPlan
         plan_defaults = {"optimizer": "SGD", "lr": 1e-2} if online else {}
-        # Lightning keeps the mode that it finds, and dropout acts in one of them.
-        self.module.train()
-        super().train(
+        self._fit(
             max_epochs=max_epochs,
             accelerator=accelerator,
             devices=devices,
@@ -253,53 +232,12 @@ class OrthogonalAE(BaseAutoencoder):
             validation_size=validation_size,
             batch_size=_CELLS_A_CALL if online else batch_size,
             early_stopping=early_stopping,
-            early_stopping_monitor=_MONITOR,
             early_stopping_patience=early_stopping_patience,
-            check_val_every_n_epoch=kwargs.pop(
-                "check_val_every_n_epoch", 1 if n_held_out else None
-            ),
-            callbacks=callbacks,
-            # Nothing is logged a step, and Lightning warns where an epoch has fewer steps.
-            log_every_n_steps=kwargs.pop("log_every_n_steps", 1),
             plan_kwargs={**plan_defaults, **(plan_kwargs or {})},
             **kwargs,
         )
         self._warn_of_dead_units()
 
-    @torch.inference_mode()
-    def get_normalized_expression(
-        self,
-        adata: AnnData | None = None,
-        indices: Sequence[int] | None = None,
-        library_size: float = 1.0,
-        batch_size: int | None = None,
-    ) -> np.ndarray:
-        """Denoised expression, the same total in every cell.
-
-        Parameters
-        ----------
-        adata
-            AnnData with the genes of the one the model was set up with; that one if `None`.
-        indices
-            Cells; all if `None`.
-        library_size
-            Total of each cell. 1 gives each gene's share of the cell.
-        batch_size
-            Cells decoded at once; `scvi.settings.batch_size` if `None`.
-
-        Returns
-        -------
-        Cells x genes, float32.
-
-        Raises
-        ------
-        ValueError
-            If the model was built with `input_type="log"` and so does not model counts.
-        """
-        if self.module.input_type == "log":
-            raise ValueError(
-                "input_type='log' models log expression, which has no library size; use "
-                "get_reconstruction."
-            )
-        rate = self.get_reconstruction(adata, indices, batch_size)
-        return rate * (library_size / rate.sum(1, keepdims=True))
+    @property
+    def _log_setting(self) -> str | None:
+        return "input_type='log'" if self.module.input_type == "log" else None

@@ -1,5 +1,6 @@
-"""The networks behind the models."""
+"""The networks."""
 
+from ._annotated_ae import AnnotatedAEModule
 from ._orthogonal_ae import OrthogonalAEModule
 
-__all__ = ["OrthogonalAEModule"]
+__all__ = ["AnnotatedAEModule", "OrthogonalAEModule"]

@@ -112,7 +112,7 @@ class OrthogonalAEModule(BaseModuleClass):
     def generative(self, z: Tensor, library: Tensor) -> dict[str, Tensor]:
         """Decode codes to rates."""
         scale = self.decoder(z)
-        return {"scale": scale, "rate": scale * library}
+        return {"scale": scale, "mean": scale * library}
 
     def reconstruction_loss(self, x: Tensor, rate: Tensor) -> Tensor:
         """Poisson negative log-likelihood of each cell, a mean over its genes, less log x!.
@@ -136,7 +136,7 @@ class OrthogonalAEModule(BaseModuleClass):
     ) -> LossOutput:
         """Equation 1 of Kinalis et al. 2019, with an L1 norm of the weights that read genes."""
         reconstruction = self.reconstruction_loss(
-            tensors[REGISTRY_KEYS.X_KEY], generative_outputs["rate"]
+            tensors[REGISTRY_KEYS.X_KEY], generative_outputs["mean"]
         )
         loss = reconstruction.mean() + self.orthogonality_weight * self.orthogonality_penalty()
         if self.l1_weight:

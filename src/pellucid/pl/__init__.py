@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from ._factor_ranking import factor_ranking
+from ._factor_scatter import factor_scatter
+from ._factor_separation import factor_separation
+from ._factor_violin import factor_violin
 from ._gene_set_impact import gene_set_impact
 from ._gene_set_impact_difference import gene_set_impact_difference
 from ._history import history
+from ._loadings import loadings
 from ._umap import umap
 from ._unit_activity import unit_activity
 
 __all__ = [
+    "factor_ranking",
+    "factor_scatter",
+    "factor_separation",
+    "factor_violin",
     "gene_set_impact",
     "gene_set_impact_difference",
     "history",
+    "loadings",
     "umap",
     "unit_activity",
 ]

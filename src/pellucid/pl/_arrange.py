@@ -106,16 +106,17 @@ def left_out(kind: str, names: Sequence[str], n_units: int) -> list[str]:
     return [f"Left out: {len(names)} {kind} of {n_units} units ({listed})."]
 
 
-def display_names(names: Sequence[str]) -> tuple[list[str], str]:
+def display_names(names: Sequence[str], *, whole: bool = False) -> tuple[list[str], str]:
     """Names as a reader sees them, and the collection's prefix that they were relieved of.
 
     A known collection's prefix that all names share is dropped, underscores become spaces, and
-    names of more than 55 characters are cut, unless that would make two of them look the same.
+    names of more than 55 characters are cut unless `whole`, if that does not make two of them look
+    the same.
     """
     prefix = next((p for p in _COLLECTIONS if all(name.startswith(p) for name in names)), "")
     shown = [name.removeprefix(prefix).replace("_", " ") for name in names]
     cut = [name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…" for name in shown]
-    for candidate in (cut, shown):
+    for candidate in (shown,) if whole else (cut, shown):
         if len(set(candidate)) == len(set(names)):
             return candidate, prefix
     return list(names), ""

@@ -90,23 +90,23 @@ def heatmap(
             notes = [*notes, f"One {what} in {step} is labelled."]
 
     # From left to right.
-    left = _MARGIN + _widest(row_names, row_font) + _GAP + (0.2 if row_label else 0)
+    left = _MARGIN + widest(row_names, row_font) + _GAP + (0.2 if row_label else 0)
     across = n_columns * width
     titles = [] if single else [panel.title for panel in panels]
-    step_across = max(across, _widest(titles, _TITLE)) + _PANEL_GAP
+    step_across = max(across, widest(titles, _TITLE)) + _PANEL_GAP
     right_of_panels = left + n_across * step_across - _PANEL_GAP
     bar_left = right_of_panels + _GAP + (_TREE if row_tree is not None else 0) + 0.12
     total_width = bar_left + _BAR + 0.85
-    title = "\n".join(_wrap(title, total_width - 2 * _MARGIN, _TITLE))
+    title = "\n".join(wrap(title, total_width - 2 * _MARGIN, _TITLE))
 
     # From the top down.
-    note = "\n".join(_wrap(" ".join(notes), total_width - 2 * _MARGIN))
+    note = "\n".join(wrap(" ".join(notes), total_width - 2 * _MARGIN))
     panel_title = max((_height(title, _TITLE) for title in titles), default=0.0)
     above = _MARGIN + _height(title, _TITLE)
     above += _TREE + _GAP if column_tree is not None else 0
     down = n_rows * height
     step_down = panel_title + down + _PANEL_GAP
-    column_labels = _widest(column_names, column_font) + _GAP
+    column_labels = widest(column_names, column_font) + _GAP
     bottom_of_panels = above + n_down * step_down - _PANEL_GAP
     body = bottom_of_panels - above
     bar_height = min(max(body, _SHORTEST_BAR), _LONGEST_BAR)
@@ -148,7 +148,7 @@ def heatmap(
     bar = axes_at(bar_left, above + panel_title, _BAR, bar_height - panel_title)
     figure.colorbar(ScalarMappable(norm, cmap), cax=bar).outline.set_visible(False)
     bar.tick_params(labelsize=_SMALL, length=2)
-    bar.set_ylabel("\n".join(_wrap(colorbar_label, bar_height, size=8)), fontsize=8)
+    bar.set_ylabel("\n".join(wrap(colorbar_label, bar_height, size=8)), fontsize=8)
     if title:
         text_at(_MARGIN, _MARGIN, title, _TITLE)
     if note:
@@ -184,7 +184,7 @@ def _font(cell: float) -> tuple[float, int]:
     return size, ceil(size * _LINE / (cell * 72) - 1e-9)
 
 
-def _widest(texts: Sequence[str], size: float) -> float:
+def widest(texts: Sequence[str], size: float) -> float:
     """Width in inches of the widest of the texts."""
     paths = (TextPath((0, 0), text, size=size) for text in texts if text)
     return max((path.get_extents().x1 for path in paths), default=0) / 72
@@ -195,9 +195,9 @@ def _height(text: str, size: float) -> float:
     return (text.count("\n") + 1) * size * _LINE / 72 + _GAP if text else 0.0
 
 
-def _wrap(text: str, width: float, size: float = _SMALL) -> list[str]:
+def wrap(text: str, width: float, size: float = _SMALL) -> list[str]:
     """Lines of a text that keep to about so many inches."""
-    characters = int(width / _widest([text], size) * len(text)) if text else 0
+    characters = int(width / widest([text], size) * len(text)) if text else 0
     return textwrap.wrap(text, max(characters - 2, 12))
 
 

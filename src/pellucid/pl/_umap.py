@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import logging
 from functools import cache
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -10,25 +9,18 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from anndata import AnnData
-from matplotlib.lines import Line2D
 from scipy import sparse
-from seaborn import color_palette
 
 from .. import _keys
 from .._validate import expression_matrix, expression_source
 from ._finish import finish, style
+from ._scatter import legend, numbers_or_categories, scatter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from matplotlib.axes import Axes
-
 logger = logging.getLogger("pellucid")
-
-_MOST_COLORBLIND = 10  # colours of seaborn's colour-blind palette
-_MOST_VECTOR_POINTS = 5000
-_LONGEST_LEGEND = 14
 
 
 @style
@@ -134,10 +126,11 @@ def umap(
     )
     for axes, name in zip(grid, names, strict=True):
         for ax, basis, title in zip(axes, drawn.obsm, ("Original data", "Latent"), strict=True):
-            _scatter(drawn, basis, name, ax)
+            scatter(drawn, basis, name, ax)
+            ax.set(xlabel="UMAP 1", ylabel="UMAP 2")
             ax.set_title(title, loc="left")
         if name is not None:
-            _legend(drawn, name, axes[1])
+            legend(drawn, name, axes[1])
     return finish(figure, list(grid.flat), show=show, save=save, return_fig=return_fig)
 
 
@@ -156,10 +149,7 @@ def _values(
 ) -> Any:
     """What the cells are coloured by: numbers, or categories."""
     if name in adata.obs:
-        values = adata.obs[name]
-        types = pd.api.types
-        continuous = types.is_numeric_dtype(values) and not types.is_bool_dtype(values)
-        return values if continuous else values.astype("category")
+        return numbers_or_categories(adata.obs[name])
     units = [str(unit) for unit in adata.uns.get(use_rep, {}).get("latent_names", ())]
     if name in units:
         return latent[:, units.index(name)]
@@ -177,53 +167,3 @@ def _coordinates(representation: np.ndarray, random_state: int) -> np.ndarray:
     sc.pp.neighbors(cells, use_rep="X", random_state=random_state)
     sc.tl.umap(cells, random_state=random_state)
     return cells.obsm["X_umap"]
-
-
-def _scatter(drawn: AnnData, basis: str, name: str | None, ax: Axes) -> None:
-    palette = None
-    if name is not None and isinstance(drawn.obs[name].dtype, pd.CategoricalDtype):
-        n_categories = len(drawn.obs[name].cat.categories)
-        if f"{name}_colors" not in drawn.uns and n_categories <= _MOST_COLORBLIND:
-            palette = color_palette("colorblind", n_categories).as_hex()
-    sc.pl.embedding(
-        drawn,
-        basis,
-        color=name,
-        palette=palette,
-        ax=ax,
-        show=False,
-        size=np.clip(2e4 / drawn.n_obs, 1, 12),
-        legend_loc=None,
-        colorbar_loc=None,
-        title="",
-        na_color="0.8" if name else "0.4",
-    )
-    for points in ax.collections:
-        points.set_rasterized(drawn.n_obs > _MOST_VECTOR_POINTS)
-    ax.set(xlabel="UMAP 1", ylabel="UMAP 2", box_aspect=1)
-
-
-def _legend(drawn: AnnData, name: str, ax: Axes) -> None:
-    values = drawn.obs[name]
-    if not isinstance(values.dtype, pd.CategoricalDtype):
-        bar = ax.figure.colorbar(ax.collections[0], cax=ax.inset_axes((1.05, 0.2, 0.05, 0.8)))
-        bar.set_label(name)
-        bar.outline.set_visible(False)
-        return
-    colors = dict(zip(map(str, values.cat.categories), drawn.uns[f"{name}_colors"], strict=False))
-    if values.isna().any():
-        colors["no label"] = "0.8"
-    handles = [
-        Line2D([], [], color=value, label=label, linestyle="", marker="o", markersize=4)
-        for label, value in colors.items()
-    ]
-    ax.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(1.02, 1),
-        borderaxespad=0,
-        handletextpad=0.1,
-        ncols=ceil(len(handles) / _LONGEST_LEGEND),
-        title=name,
-        alignment="left",
-    )

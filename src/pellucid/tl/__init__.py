@@ -1,19 +1,25 @@
 """Tools: read a trained model, and write what was read into the AnnData."""
 
+from ._annotated_ae import annotated_ae
 from ._attribute import attribute
 from ._factor_separation import factor_separation
 from ._factor_test import factor_test
 from ._gene_set_impact import gene_set_impact
 from ._latent import latent
+from ._loadings import loadings
 from ._orthogonal_ae import orthogonal_ae
 from ._orthogonality import orthogonality
+from ._rank_factors import rank_factors
 
 __all__ = [
+    "annotated_ae",
     "attribute",
     "factor_separation",
     "factor_test",
     "gene_set_impact",
     "latent",
+    "loadings",
     "orthogonal_ae",
     "orthogonality",
+    "rank_factors",
 ]

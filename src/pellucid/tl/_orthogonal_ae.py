@@ -7,6 +7,7 @@ from pellucid._validate import check_expression
 from pellucid.model import OrthogonalAE
 from pellucid.train import seeded
 
+from ._fit import undone_on_failure
 from ._latent import latent
 
 if TYPE_CHECKING:
@@ -85,18 +86,11 @@ def orthogonal_ae(
         train_kwargs = {**chosen.train_kwargs, **train_kwargs}
     train_kwargs.setdefault("max_epochs", max_epochs)
     check_expression(adata, layer, counts=model_kwargs["input_type"] != "log")
-    uns = dict(adata.uns)
-    OrthogonalAE.setup_anndata(adata, layer=layer)
-    try:
-        with seeded(random_state):
-            model = OrthogonalAE(adata, **model_kwargs)
-            model.train(**train_kwargs)
-            # In here, because a data loader draws from the global generator too.
-            latent(adata, model, key_added=key_added)
-    except BaseException:
-        # A failed call leaves no trace, and scvi-tools has put its identifiers there by now.
-        adata.uns.clear()
-        adata.uns.update(uns)
-        raise
+    with undone_on_failure(adata), seeded(random_state):
+        OrthogonalAE.setup_anndata(adata, layer=layer)
+        model = OrthogonalAE(adata, **model_kwargs)
+        model.train(**train_kwargs)
+        # In here, because a data loader draws from the global generator too.
+        latent(adata, model, key_added=key_added)
     adata.uns[key_added]["params"]["random_state"] = random_state
     return model

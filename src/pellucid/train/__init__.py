@@ -1,8 +1,19 @@
 """How the models are fitted."""
 
+from ._annotated_plan import AnnotatedAETrainingPlan
 from ._best_weights import BestWeights
 from ._online_plan import OnlineTrainingPlan
 from ._plan import OrthogonalAETrainingPlan
+from ._proximal import proximal_step
+from ._proximal_gradient import ProximalGradient
 from ._seed import seeded
 
-__all__ = ["BestWeights", "OnlineTrainingPlan", "OrthogonalAETrainingPlan", "seeded"]
+__all__ = [
+    "AnnotatedAETrainingPlan",
+    "BestWeights",
+    "OnlineTrainingPlan",
+    "OrthogonalAETrainingPlan",
+    "ProximalGradient",
+    "proximal_step",
+    "seeded",
+]

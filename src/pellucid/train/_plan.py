@@ -14,7 +14,31 @@ if TYPE_CHECKING:
     from pellucid.module import OrthogonalAEModule
 
 
-class OrthogonalAETrainingPlan(TrainingPlan):
+class AutoencoderTrainingPlan(TrainingPlan):
+    """Logs the reconstruction loss; a plain autoencoder has no divergence to report."""
+
+    def compute_and_log_metrics(
+        self, loss_output: LossOutput, metrics: dict[str, object], mode: str
+    ) -> None:
+        """Log the reconstruction loss, a mean over cells."""
+        n_cells = loss_output.n_obs_minibatch
+        self.log_mean(
+            f"reconstruction_loss_{mode}", loss_output.reconstruction_loss_sum / n_cells, n_cells
+        )
+
+    def log_mean(self, name: str, value: Tensor | float, n_cells: int) -> None:
+        """Log a mean over cells, to be averaged over the epoch."""
+        self.log(
+            name,
+            value,
+            on_step=False,
+            on_epoch=True,
+            batch_size=n_cells,
+            sync_dist=self.use_sync_dist,
+        )
+
+
+class OrthogonalAETrainingPlan(AutoencoderTrainingPlan):
     """Mini-batch training of :class:`~pellucid.module.OrthogonalAEModule`.
 
     Parameters
@@ -68,24 +92,10 @@ class OrthogonalAETrainingPlan(TrainingPlan):
     def compute_and_log_metrics(
         self, loss_output: LossOutput, metrics: dict[str, object], mode: str
     ) -> None:
-        """Log the reconstruction loss; a plain autoencoder has no divergence to report."""
-        n_cells = loss_output.n_obs_minibatch
-        self.log_mean(
-            f"reconstruction_loss_{mode}", loss_output.reconstruction_loss_sum / n_cells, n_cells
-        )
+        """Log the reconstruction loss, and sum the squared code of an epoch."""
+        super().compute_and_log_metrics(loss_output, metrics, mode)
         if mode == "train":
             self._squared_code += float(loss_output.extra_metrics["squared_code"])
-
-    def log_mean(self, name: str, value: Tensor | float, n_cells: int) -> None:
-        """Log a mean over cells, to be averaged over the epoch."""
-        self.log(
-            name,
-            value,
-            on_step=False,
-            on_epoch=True,
-            batch_size=n_cells,
-            sync_dist=self.use_sync_dist,
-        )
 
     def on_train_epoch_end(self) -> None:
         """Log what `tl.orthogonality` reports."""

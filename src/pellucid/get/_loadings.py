@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pellucid import _keys
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def loadings(adata: AnnData, *, key: str = _keys.LOADINGS["AnnotatedAE"]) -> pd.DataFrame:
+    """What each factor adds to each gene.
+
+    Parameters
+    ----------
+    adata
+        With loadings from :func:`pellucid.tl.loadings`.
+    key
+        Key of the loadings in `adata.varm` and of their record in `adata.uns`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Genes x factors, by their names.
+
+    Raises
+    ------
+    KeyError
+        If there are no loadings under `key`.
+
+    Examples
+    --------
+    >>> import pellucid as pld
+    >>> adata = pld.datasets.pbmc68k_reduced()
+    >>> pld.pp.add_gene_sets(adata, pld.datasets.blood_markers())
+    >>> model = pld.tl.annotated_ae(adata, likelihood="nb", max_epochs=2)
+    >>> pld.get.loadings(adata).shape
+    (765, 27)
+    """
+    values = _keys.require(adata, "varm", key, "tl.loadings")
+    names = _keys.require(adata, "uns", key, "tl.loadings")["latent_names"]
+    return pd.DataFrame(values, index=adata.var_names, columns=_keys.string_array(names))

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, cast
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pellucid._compat import REGISTRY_KEYS, BaseModuleClass, LossOutput, auto_move_data
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+Likelihood = Literal["normal", "nb"]
+
+# Weight of a set's genes before training: positive, so that a factor starts the right way up.
+_FIRST_LOADING = 0.05
+
+
+class AnnotatedAEModule(BaseModuleClass):
+    r"""Network of :class:`~pellucid.model.AnnotatedAE`: deep encoder, sparse linear decoder.
+
+    Parameters
+    ----------
+    in_set
+        Whether a gene stands in a factor's set, bool, factors x genes; no gene does for a factor
+        without annotation.
+    inside_weight, outside_weight, group_weight
+        Weights of the penalties of each factor: the L1 norm of the loadings of its set's genes, of
+        the other genes, and the L2 norm of all.
+    score_weight
+        :math:`\lambda_0` of equation 3, or `None` to fix the variance of each score at 1.
+    gene_mean
+        Mean of each gene in what the encoder reads.
+    gene_scale
+        Number by which the encoder's input is divided once it is centred.
+    reference_library
+        Library size to which counts are scaled before the logarithm; `likelihood="nb"` only.
+    gene_share
+        Share of each gene in all counts; `likelihood="nb"` only.
+    n_hidden, n_layers, dropout_rate
+        Of the encoder.
+    n_categories
+        Levels of each categorical covariate.
+    continuous_mean, continuous_scale
+        Mean and standard deviation of each continuous covariate.
+    n_hidden_covariates
+        Width of the hidden layer between covariates and genes; 0 for none.
+    likelihood
+        `"normal"` on log expression, or `"nb"` on counts.
+    """
+
+    def __init__(
+        self,
+        in_set: Tensor,
+        *,
+        inside_weight: Tensor,
+        outside_weight: Tensor,
+        group_weight: Tensor,
+        score_weight: float | None,
+        gene_mean: Tensor,
+        gene_scale: float,
+        reference_library: float,
+        gene_share: Tensor,
+        n_hidden: int,
+        n_layers: int,
+        dropout_rate: float,
+        n_categories: Sequence[int],
+        continuous_mean: Tensor,
+        continuous_scale: Tensor,
+        n_hidden_covariates: int,
+        likelihood: Likelihood,
+    ):
+        super().__init__()
+        n_latent, n_input = in_set.shape
+        self.n_latent = n_latent
+        self.likelihood = likelihood
+        self.score_weight = score_weight
+        self._norms_held = False
+        self.n_categories = list(n_categories)
+        self.register_buffer("in_set", in_set)
+        self.register_buffer("inside_weight", inside_weight)
+        self.register_buffer("outside_weight", outside_weight)
+        self.register_buffer("group_weight", group_weight)
+        self.register_buffer("gene_mean", gene_mean)
+        self.register_buffer("gene_scale", torch.tensor(float(gene_scale)))
+        self.register_buffer("reference_library", torch.tensor(float(reference_library)))
+        self.register_buffer("continuous_mean", continuous_mean)
+        self.register_buffer("continuous_scale", continuous_scale)
+
+        layers: list[nn.Module] = []
+        sizes = [n_input, *[n_hidden] * n_layers]
+        for n_in, n_out in pairwise(sizes):
+            # A bias would only be taken away again by the norm.
+            layers += [nn.Linear(n_in, n_out, bias=False), nn.BatchNorm1d(n_out), nn.ELU()]
+            layers.append(nn.Dropout(dropout_rate))
+        layers.append(nn.Linear(sizes[-1], n_latent, bias=score_weight is not None))
+        if score_weight is None:
+            layers.append(nn.BatchNorm1d(n_latent, affine=False))
+        self.encoder = nn.Sequential(*layers)
+
+        unannotated = ~in_set.any(1)
+        start = _FIRST_LOADING * in_set
+        start[unannotated] = 0.2 * _FIRST_LOADING * torch.randn(int(unannotated.sum()), n_input)
+        self.loadings = nn.Parameter(start)
+
+        n_covariates = sum(n_categories) + len(continuous_mean)
+        if n_covariates and n_hidden_covariates:
+            self.covariate_decoder: nn.Module | None = nn.Sequential(
+                nn.Linear(n_covariates, n_hidden_covariates),
+                nn.ELU(),
+                nn.Linear(n_hidden_covariates, n_input, bias=False),
+            )
+        elif n_covariates:
+            linear = nn.Linear(n_covariates, n_input, bias=False)
+            nn.init.zeros_(linear.weight)
+            self.covariate_decoder = linear
+        else:
+            self.covariate_decoder = None
+        if likelihood == "nb":
+            self.gene_bias = nn.Parameter(gene_share.log())
+            self.log_inverse_dispersion = nn.Parameter(torch.full((n_input,), 1.0))
+
+    @property
+    def active(self) -> Tensor:
+        """Which factors have a loading that is not zero."""
+        return (self.loadings != 0).any(1)
+
+    def encoder_input(self, x: Tensor) -> Tensor:
+        """What the encoder reads of the data: the space in which attributions are taken."""
+        if self.likelihood == "nb":
+            library = x.sum(1, keepdim=True).clamp(min=1)
+            x = torch.log1p(x * (self.reference_library / library))
+        return (x - self.gene_mean) / self.gene_scale
+
+    def covariate_input(self, tensors: dict[str, Tensor]) -> Tensor | None:
+        """Covariates as the decoder reads them: one-hot levels and standardised numbers."""
+        parts = []
+        if self.n_categories:
+            codes = tensors[REGISTRY_KEYS.CAT_COVS_KEY].long()
+            parts += [
+                functional.one_hot(codes[:, place], n_levels)
+                for place, n_levels in enumerate(self.n_categories)
+            ]
+        if len(self.continuous_mean):
+            values = tensors[REGISTRY_KEYS.CONT_COVS_KEY]
+            parts.append((values - self.continuous_mean) / self.continuous_scale)
+        return torch.cat(parts, dim=1).to(self.loadings.dtype) if parts else None
+
+    def _get_inference_input(self, tensors: dict[str, Tensor], **kwargs) -> dict[str, Tensor]:
+        return {"x": tensors[REGISTRY_KEYS.X_KEY]}
+
+    def _get_generative_input(
+        self, tensors: dict[str, Tensor], inference_outputs: dict[str, Tensor], **kwargs
+    ) -> dict[str, Tensor | None]:
+        return {
+            "z": inference_outputs["z"],
+            "library": tensors[REGISTRY_KEYS.X_KEY].sum(1, keepdim=True).clamp(min=1),
+            "covariates": self.covariate_input(tensors),
+        }
+
+    @auto_move_data
+    def inference(self, x: Tensor) -> dict[str, Tensor]:
+        """Encode cells."""
+        encoder_input = self.encoder_input(x)
+        return {"z": self.encoder(encoder_input), "encoder_input": encoder_input}
+
+    @auto_move_data
+    def generative(
+        self, z: Tensor, library: Tensor, covariates: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Decode scores: equation 2, or its logarithm's counterpart for counts."""
+        linear = z @ self.loadings
+        if self.covariate_decoder is not None:
+            linear = linear + self.covariate_decoder(covariates)
+        if self.likelihood == "normal":
+            return {"linear": linear, "mean": self.gene_mean + self.gene_scale * linear}
+        log_mean = functional.log_softmax(self.gene_bias + linear, dim=1) + library.log()
+        return {"linear": log_mean, "mean": log_mean.exp()}
+
+    def reconstruction_loss(
+        self, x: Tensor, encoder_input: Tensor, generated: dict[str, Tensor]
+    ) -> Tensor:
+        r"""Loss of each cell, a sum over its genes.
+
+        The squared error in units of the mean variance of a gene, or twice the negative
+        log-likelihood of the counts, less :math:`\log x!`, which is its counterpart: the squared
+        error is twice the negative log-likelihood of a normal distribution of variance 1.
+        """
+        if self.likelihood == "normal":
+            return (encoder_input - generated["linear"]).square().sum(1)
+        inverse = self.log_inverse_dispersion.exp()
+        nonzero = x.nonzero(as_tuple=True)
+        of_gene = inverse[nonzero[1]]
+        normaliser = torch.lgamma(of_gene) - torch.lgamma(x[nonzero] + of_gene)
+        loss = (
+            (x + inverse) * (generated["mean"] + inverse).log()
+            - x * generated["linear"]
+            - inverse * self.log_inverse_dispersion
+        ).sum(1)
+        return 2 * loss.index_add(0, nonzero[0], normaliser)
+
+    def loss(
+        self,
+        tensors: dict[str, Tensor],
+        inference_outputs: dict[str, Tensor],
+        generative_outputs: dict[str, Tensor],
+    ) -> LossOutput:
+        """Equation 3 less R, whose part of a step is the proximal operator's."""
+        reconstruction = self.reconstruction_loss(
+            tensors[REGISTRY_KEYS.X_KEY], inference_outputs["encoder_input"], generative_outputs
+        )
+        loss = reconstruction.mean()
+        if self.score_weight:
+            scores = inference_outputs["z"]
+            loss = loss + self.score_weight * scores.square().sum(1).mean()
+        return LossOutput(loss=loss, reconstruction_loss=reconstruction)
+
+    @torch.no_grad()
+    def penalty(self) -> Tensor:
+        """R of equation 4, at the weights of this module."""
+        size = self.loadings.abs()
+        weights = torch.where(
+            self.in_set, self.inside_weight[:, None], self.outside_weight[:, None]
+        )
+        return (weights * size).sum() + (self.group_weight * self.loadings.norm(dim=1)).sum()
+
+    def hold_norms(self) -> None:
+        """Keep the norms of the cells that the module was trained on, whatever it reads next."""
+        self._norms_held = True
+
+    def train(self, mode: bool = True) -> AnnotatedAEModule:
+        """Switch between training and evaluation, norms that are held apart."""
+        super().train(mode)
+        if self._norms_held:
+            for layer in self.encoder:
+                if isinstance(layer, nn.BatchNorm1d):
+                    layer.eval()
+        return self
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Turn factors the right way up and take the score of inactive ones to zero.
+
+        The sign of a factor is arbitrary. It is chosen so that the loadings of the set's genes
+        have a positive sum, and of all genes for a factor without annotation or whose set has
+        lost every gene.
+        """
+        within = (self.loadings * self.in_set).sum(1)
+        sign = torch.where(within == 0, self.loadings.sum(1), within).sign()
+        flip = torch.where(sign == 0, torch.ones_like(sign), sign)
+        self.loadings.mul_(flip[:, None])
+        # An inactive factor's score is made of nothing, so that it reads 0 in every cell.
+        factor = flip * self.active
+        scores = self.encoder[-1]
+        if isinstance(scores, nn.BatchNorm1d):
+            cast("Tensor", scores.running_mean).mul_(factor)
+            linear = cast("nn.Linear", self.encoder[-2])
+        else:
+            linear = cast("nn.Linear", scores)
+        linear.weight.mul_(factor[:, None])
+        if linear.bias is not None:
+            linear.bias.mul_(factor)

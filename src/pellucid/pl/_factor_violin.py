@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from .. import _keys
+from .._scores import factor_positions, factor_scores
+from .._validate import group_labels
+from ._finish import finish, style
+from ._names import IN_SET, Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+# Inches.
+_GROUP = 0.3
+_NARROWEST = 1.2
+_ROW = 0.6
+
+
+@style
+def factor_violin(
+    adata: AnnData,
+    factors: str | Sequence[str],
+    *,
+    groupby: str,
+    use_rep: str = _keys.LATENT["AnnotatedAE"],
+    show: bool | None = None,
+    save: str | Path | None = None,
+    return_fig: bool = False,
+) -> Any:
+    """Scores of factors in groups of cells: a row for each factor, a violin for each group.
+
+    A dot marks the median. Groups whose scores are all the same, and groups of one cell, have no
+    density: only the dot is drawn.
+
+    Parameters
+    ----------
+    adata
+        With a latent representation from :func:`pellucid.tl.latent`.
+    factors
+        Name or names of the factors, from the top.
+    groupby
+        Column of `adata.obs`. Cells without a label are left out.
+    use_rep
+        Key of the representation in `adata.obsm`, and of its record in `adata.uns`.
+    show
+        Whether to show the figure; scanpy's `settings.autoshow` if `None`.
+    save
+        Path of a file to write the figure to; its ending gives the format. The figure is closed
+        then.
+    return_fig
+        Whether to return the figure rather than show it.
+
+    Returns
+    -------
+    The :class:`~matplotlib.figure.Figure` if `return_fig`, a list of
+    :class:`~matplotlib.axes.Axes`, one for each factor, if `show=False`, `None` otherwise.
+
+    Raises
+    ------
+    KeyError
+        If `adata` lacks the representation, its record or `groupby`.
+    ValueError
+        If one of `factors` is unknown, `groupby` holds no label, or a score is not finite.
+
+    Examples
+    --------
+    >>> import pellucid as pld
+    >>> adata = pld.datasets.pbmc68k_reduced()
+    >>> model = pld.tl.orthogonal_ae(adata, n_latent=8, max_epochs=2)
+    >>> axes = pld.pl.factor_violin(
+    ...     adata, ["Z_0", "Z_1"], groupby="bulk_labels", use_rep="X_orthogonal_ae", show=False
+    ... )
+    """
+    wanted = [factors] if isinstance(factors, str) else list(factors)
+    scores, known = factor_scores(adata, use_rep)
+    columns = factor_positions(known, wanted, "factors")
+    labels = group_labels(adata, groupby)
+    groups = [str(name) for name in labels.categories]
+    rows = Rows(wanted)
+    height = max(_ROW, rows.height + 0.1)
+    figure, grid = plt.subplots(
+        len(wanted),
+        figsize=(
+            rows.width + max(_NARROWEST, _GROUP * len(groups)) + 0.6,
+            len(wanted) * height + 1.2,
+        ),
+        sharex=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    axes = list(grid[:, 0])
+    for ax, name, column in zip(axes, wanted, columns, strict=True):
+        _violins(ax, [scores[labels.codes == code, column] for code in range(len(groups))])
+        ax.set_ylabel(rows.labels[name], rotation=0, ha="right", va="center", fontsize=7)
+        ax.yaxis.set_major_locator(MaxNLocator(nbins=3, min_n_ticks=2))
+    turned = max(map(len, groups)) > 4
+    axes[-1].set_xticks(range(len(groups)), groups, rotation=90 if turned else 0)
+    axes[-1].set(xlabel=groupby, xlim=(-0.6, len(groups) - 0.4))
+    figure.align_ylabels(axes)
+    return finish(figure, axes, show=show, save=save, return_fig=return_fig)
+
+
+def _violins(ax: Axes, groups: list[np.ndarray]) -> None:
+    if min(map(np.min, groups)) < 0 < max(map(np.max, groups)):
+        ax.axhline(0, color="0.8", linewidth=0.6, zorder=0)
+    dense = [place for place, values in enumerate(groups) if np.ptp(values) > 0]
+    if dense:
+        bodies = ax.violinplot(
+            [groups[place] for place in dense], dense, widths=0.85, showextrema=False
+        )["bodies"]
+        for body in bodies:
+            body.set(facecolor=IN_SET, edgecolor=IN_SET, linewidth=0.4, alpha=0.45)
+    ax.scatter(
+        range(len(groups)), [np.median(one) for one in groups], s=6, color="black", zorder=3
+    )
+    ax.tick_params(axis="x", length=0)
