@@ -35,6 +35,15 @@ class Inputs(NamedTuple):
         """Indices of the cells to train on."""
         return np.setdiff1d(np.arange(len(self.log)), self.held_out)
 
+    @property
+    def probe(self) -> np.ndarray:
+        """Indices of the training cells, at most 1,000, whose error is measured every epoch."""
+        return self.train[:: -(-len(self.train) // 1000)]
+
+    def error(self, reconstruction: np.ndarray) -> float:
+        """Mean squared error of the probe's `log`."""
+        return float(np.mean(np.square(self.log[self.probe] - reconstruction), dtype=float))
+
     def log_of_counts(self, expected: np.ndarray, cells: Any = slice(None)) -> np.ndarray:
         """Expected counts of some cells, log-normalised by the factors that made `log`.
 
@@ -48,23 +57,36 @@ class Inputs(NamedTuple):
         return np.log1p(expected * factor[:, None])
 
 
+def clock(threads: int) -> Callable[[], float]:
+    """What seconds are read from.
+
+    One thread is timed by the processor, so that what else the machine does leaves it alone; more
+    by the wall.
+    """
+    return time.process_time if threads == 1 else time.perf_counter
+
+
 class Curve:
     """Error against seconds of training, the time of measuring the error left out."""
 
-    def __init__(self, error: Callable[[], float]) -> None:
-        self._error = error
+    def __init__(
+        self, inputs: Inputs, reconstruct: Callable[[np.ndarray], np.ndarray], *, threads: int
+    ) -> None:
+        self._inputs = inputs
+        self._reconstruct = reconstruct
+        self._clock = clock(threads)
         self.seconds: list[float] = []
         self.errors: list[float] = []
 
     def start(self) -> None:
-        self._resumed = time.perf_counter()
+        self._resumed = self._clock()
 
     def mark(self) -> None:
         """At the end of an epoch."""
-        spent = time.perf_counter() - self._resumed
+        spent = self._clock() - self._resumed
         self.seconds.append(spent + (self.seconds[-1] if self.seconds else 0.0))
-        self.errors.append(float(self._error()))
-        self._resumed = time.perf_counter()
+        self.errors.append(self._inputs.error(self._reconstruct(self._inputs.probe)))
+        self._resumed = self._clock()
 
 
 class Result(NamedTuple):
@@ -77,19 +99,25 @@ class Result(NamedTuple):
     reconstruction: np.ndarray
     """Cells x genes on the scale of `log`."""
     seconds: float
-    """Of training alone, without imports, set-up and measuring."""
+    """Of training alone, without imports, set-up and measuring, by `clock`."""
     epoch_seconds: np.ndarray = np.zeros(0)
     """Cumulative, at the end of each epoch."""
     epoch_errors: np.ndarray = np.zeros(0)
-    """Mean squared error of `log` of the training cells, at the end of each epoch."""
+    """`Inputs.error` at the end of each epoch."""
     reconstructs: str = "log"
     """What the model itself models: `"log"` or `"counts"`, these converted."""
     names: np.ndarray = np.zeros(0, str)
     """Of the factors."""
 
 
-def mean_squared_error(truth: np.ndarray, estimate: np.ndarray) -> float:
-    return float(np.mean(np.square(truth - estimate), dtype=float))
+def warm_up_torch() -> None:
+    """Import what the first step of a process's first optimizer imports, which takes seconds."""
+    import torch
+
+    parameter = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.Adam([parameter])
+    parameter.sum().backward()
+    optimizer.step()
 
 
 def serve(train: Callable[..., Result]) -> None:
