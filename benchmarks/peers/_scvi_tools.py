@@ -47,11 +47,11 @@ def fit(
     kind.setup_anndata(adata, batch_key="batch")
     peer = kind(adata, **model)
 
+    peer._validate_anndata(everything)
+
     def decode(cells: np.ndarray) -> np.ndarray:
-        training, trained = peer.module.training, peer.is_trained_
-        peer.is_trained_ = True  # it decodes nothing before
-        expected = _expected_counts(peer, everything[cells].copy())
-        peer.is_trained_ = trained
+        training = peer.module.training
+        expected = _expected_counts(peer, everything, cells)
         peer.module.train(training)
         return inputs.log_of_counts(expected, cells)
 
@@ -87,15 +87,14 @@ def fit(
     ), peer
 
 
-def _expected_counts(peer: Any, adata: Any) -> np.ndarray:
+def _expected_counts(peer: Any, adata: Any, cells: np.ndarray) -> np.ndarray:
     """Counts expected from the means of the posterior, without dropout."""
     import torch
 
-    adata = peer._validate_anndata(adata)
     rows = []
     peer.module.eval()
     with torch.no_grad():
-        for tensors in peer._make_data_loader(adata=adata, batch_size=512):
+        for tensors in peer._make_data_loader(adata=adata, indices=cells, batch_size=512):
             inference = peer.module.inference(**peer.module._get_inference_input(tensors))
             inference["z"] = inference["qz"].loc if "qz" in inference else inference["qzm"]
             generative = peer.module.generative(
