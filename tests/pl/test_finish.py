@@ -15,19 +15,37 @@ from matplotlib.figure import Figure
 
 import pellucid as pld
 
+# The factors of `make_factors`.
+FACTORS = (
+    "REACTOME_ANTIVIRAL_MECHANISM_BY_IFN_STIMULATED_GENES", "REACTOME/INTERFERON_SIGNALING",
+    "SET 2/$B$", "REACTOME_SIGNALING_BY_THE_B_CELL_RECEPTOR_BCR", "sparse_0", "dense_0",
+)  # fmt: skip
 FIGURES = {
+    "factor_ranking": {},
+    "factor_scatter": {"x": FACTORS[0], "y": FACTORS[1], "color": "condition"},
+    "factor_separation": {},
+    "factor_violin": {"factors": list(FACTORS), "groupby": "cell_type"},
     "gene_set_impact": {},
     "gene_set_impact_difference": {},
     "history": {},
+    "loadings": {"factors": [FACTORS[0], FACTORS[5]]},
     "umap": {"color": "cell_type"},
     "unit_activity": {"groupby": "cell_type"},
 }
-SEVERAL_AXES = ("history", "umap")
+SEVERAL_AXES = (
+    "factor_ranking", "factor_separation", "factor_violin", "history", "loadings", "umap",
+)  # fmt: skip
+LABELS = ("Latent unit", "Epoch", "UMAP 1", "Accuracy", "Genes", "Loading", "sparse 0", "ctrl")
 
 
 @pytest.fixture(scope="module")
-def adata(make_read):
+def adata(make_read, make_factors):
     adata = make_read()
+    factors = make_factors(*adata.shape)
+    pld.tl.factor_separation(factors, groupby="condition")
+    adata.obs["condition"] = factors.obs["condition"].to_numpy()
+    for slot in ("obsm", "varm", "uns"):
+        getattr(adata, slot).update(getattr(factors, slot))
     adata.obsm["X_umap"] = adata.obsm["X_orthogonal_ae"][:, [0, 2]]
     adata.obsm["X_orthogonal_ae_umap"] = adata.obsm["X_orthogonal_ae"][:, [3, 5]]
     return adata
@@ -89,7 +107,7 @@ def test_saves_to_the_path_and_closes(draw, tmp_path):
     ]
     # Text is text, not curves.
     text = (tmp_path / "figure.svg").read_text("utf-8")
-    assert any(f">{label}<" in text for label in ("Latent unit", "Epoch", "UMAP 1"))
+    assert any(f">{label}<" in text for label in LABELS)
 
 
 def test_an_unwritable_path_leaves_no_figure(draw, tmp_path):

@@ -91,36 +91,36 @@ def factor_ranking(
     figure, (explained, genes) = plt.subplots(
         1,
         2,
-        figsize=(names.width + 2 * _PANEL + 0.5, len(rows) * names.height + 1.1),
+        figsize=(names.width + 2 * _PANEL + 0.5, names.heights(shown).sum() + 1.1),
         sharey=True,
         layout="constrained",
     )
-    places = np.arange(len(rows))
+    places, thick = names.label(explained, shown)
     has_set = rows["n_set"].to_numpy() > 0
     added_color = np.where(has_set, ADDED, NO_SET)
     total = rows["explained"].to_numpy(dtype=float)
     outside = np.where(has_set, rows["replaced"].to_numpy(dtype=float), 1)
-    explained.barh(places, total * (1 - outside), height=0.7, color=IN_SET)
+    explained.barh(places, total * (1 - outside), height=thick, color=IN_SET)
     explained.barh(
-        places, total * outside, left=total * (1 - outside), height=0.7, color=added_color
+        places, total * outside, left=total * (1 - outside), height=thick, color=added_color
     )
     explained.set_xlabel("Explained (s.d. of score × norm)")
-    names.label(explained, shown)
 
     kept, added, removed = (
         rows[column].to_numpy(dtype=float) for column in ("n_in_set", "n_added", "n_removed")
     )
     # A dense factor has every gene: the axis is that of the others, and its number is written.
     widest = (kept + added)[has_set if has_set.any() else slice(None)].max()
-    genes.barh(places, kept, height=0.7, color=IN_SET)
-    genes.barh(places, added, left=kept, height=0.7, color=added_color)
-    genes.barh(places, -removed, height=0.7, facecolor="white", edgecolor="0.5", linewidth=0.6)
+    genes.barh(places, kept, height=thick, color=IN_SET)
+    genes.barh(places, added, left=kept, height=thick, color=added_color)
+    genes.barh(places, -removed, height=thick, facecolor="white", edgecolor="0.5", linewidth=0.6)
     genes.axvline(0, color="black", linewidth=0.6)
     genes.set_xlim(-1.08 * removed.max() if removed.any() else 0, 1.08 * widest)
     for place in np.flatnonzero(kept + added > 1.08 * widest):
         text = f"{kept[place] + added[place]:,.0f} →"
         genes.text(widest, place, text, color="white", fontsize=7, ha="right", va="center")
     genes.tick_params(axis="y", length=0)
+    genes.spines["left"].set_visible(False)
     genes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     genes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
     genes.set_xlabel("Genes")
@@ -141,11 +141,12 @@ def factor_ranking(
     notes = []
     if len(rows) < active.sum():
         notes.append(f"{len(rows)} of {active.sum()} active factors.")
-    if names.prefix:
-        notes.append(f"Names without {names.prefix}.")
+    notes += names.notes
     if not active.all():
-        gone = [str(name) for name in table.index[~active]]
-        listed = ", ".join(gone[:_LISTED]) + (", …" if len(gone) > _LISTED else "")
+        gone = [names.short(str(name)) for name in table.index[~active]]
+        listed = ", ".join(gone[:_LISTED]) + (
+            ", …: see get.factors" if len(gone) > _LISTED else ""
+        )
         notes.append(f"Deactivated: {len(gone)} of {len(table)} factors ({listed}).")
     note(figure, notes)
     return finish(figure, [explained, genes], show=show, save=save, return_fig=return_fig)

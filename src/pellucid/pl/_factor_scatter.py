@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from matplotlib.ticker import MaxNLocator
 
 from .. import _keys
 from .._scores import factor_positions, factor_scores
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LONGEST_LINE = 26  # characters along an axis
 
 
 @style
@@ -85,17 +89,18 @@ def factor_scatter(
             f"color={color!r} not found in adata.obs, which holds: {list(adata.obs.columns)}."
         )
     order = np.random.default_rng(0).permutation(adata.n_obs)
+    colored = numbers_or_categories(adata.obs[color])
     drawn = AnnData(
-        obs=pd.DataFrame({color: numbers_or_categories(adata.obs[color])}).iloc[order],
-        obsm={"X": scores[np.ix_(order, columns)]},
+        obs=pd.DataFrame({color: colored}).iloc[order], obsm={"X": scores[:, columns][order]}
     )
     if f"{color}_colors" in adata.uns:
         drawn.uns[f"{color}_colors"] = list(adata.uns[f"{color}_colors"])
     if ax is None:
         _, ax = plt.subplots(figsize=(4.2, 2.9), layout="constrained")
+    figure = cast("Figure", ax.figure)
     scatter(drawn, "X", color, ax)
-    ax.set(xlabel=in_lines(x), ylabel=in_lines(y))
-    ax.locator_params(nbins=5)
-    ax.tick_params(labelbottom=True, labelleft=True)
+    ax.set(xlabel=in_lines(x, _LONGEST_LINE), ylabel=in_lines(y, _LONGEST_LINE))
+    for axis in (ax.xaxis, ax.yaxis):  # scanpy's embeddings have no ticks
+        axis.set_major_locator(MaxNLocator(nbins=5))
     legend(drawn, color, ax)
-    return finish(ax.figure, ax, show=show, save=save, return_fig=return_fig)
+    return finish(figure, ax, show=show, save=save, return_fig=return_fig)

@@ -98,40 +98,42 @@ def factor_separation(
         raise ValueError(f"n_factors={n_factors} leaves nothing to draw; it must be at least 1.")
     panels = {name: rows.head(n_factors or n_all) for name, rows in table.groupby("group")}
     drawn = [panels[name] for name in groups]
-    sizes = [len(rows) for rows in drawn]
-    shown = [str(name) for rows in drawn for name in rows["factor"]]
-    names = Rows(list(dict.fromkeys(shown)))
+    shown = [rows["factor"].astype(str).to_list() for rows in drawn]
+    names = Rows(list(dict.fromkeys(name for one in shown for name in one)))
+    heights = [names.heights(one).sum() for one in shown]
     figure, grid = plt.subplots(
         len(drawn),
-        figsize=(names.width + _PANEL + 0.3, sum(sizes) * names.height + 0.4 * len(drawn) + 0.8),
-        height_ratios=sizes,
+        figsize=(names.width + _PANEL + 0.3, sum(heights) + 0.34 * len(drawn) + 0.8),
+        height_ratios=heights,
         sharex=True,
         squeeze=False,
         layout="constrained",
     )
     axes = list(grid[:, 0])
-    for ax, rows in zip(axes, drawn, strict=True):
-        places, first = np.arange(len(rows)), rows.iloc[0]
+    for ax, rows, factors_shown in zip(axes, drawn, shown, strict=True):
+        places, _ = names.label(ax, factors_shown)
+        first = rows.iloc[0]
         ax.axvline(first["majority"], color="0.4", linestyle="--", linewidth=0.8, label="majority")
         ax.hlines(places, *_sorted(rows["accuracy"], rows["cv_accuracy"]), color="0.7", lw=1)
-        for column, label, face in (
-            ("accuracy", "training cells", "white"),
-            ("cv_accuracy", "cross-validated", IN_SET),
+        # One circle within the other, for the two often agree.
+        for column, label, size, face in (
+            ("accuracy", "training cells", 6, "white"),
+            ("cv_accuracy", "cross-validated", 3, IN_SET),
         ):
             ax.plot(
                 rows[column],
                 places,
                 linestyle="",
                 marker="o",
-                markersize=4,
+                markersize=size,
                 markeredgecolor=IN_SET,
+                markeredgewidth=0.8,
                 markerfacecolor=face,
                 label=label,
                 clip_on=False,
                 zorder=3,
             )
         ax.set_title(f"{first['group']} against {first['reference']}", loc="left")
-        names.label(ax, rows["factor"].astype(str).to_list())
         ax.grid(axis="x", color="0.92", linewidth=0.6)
         ax.set_axisbelow(True)
     lowest = min(rows[["accuracy", "cv_accuracy", "majority"]].min(axis=None) for rows in drawn)
@@ -139,11 +141,11 @@ def factor_separation(
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=3, columnspacing=1)
     notes = []
-    if max(sizes) < n_all and factors is None:
-        notes.append(f"{max(sizes)} of {n_all} factors, those of the highest accuracy.")
-    if names.prefix:
-        notes.append(f"Names without {names.prefix}.")
-    note(figure, notes)
+    if factors is None and len(drawn[0]) < n_all:
+        notes.append(
+            f"The {len(drawn[0])} factors of the highest cross-validated accuracy, of {n_all}."
+        )
+    note(figure, notes + names.notes)
     return finish(figure, axes, show=show, save=save, return_fig=return_fig)
 
 

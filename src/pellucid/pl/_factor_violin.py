@@ -10,7 +10,7 @@ from .. import _keys
 from .._scores import factor_positions, factor_scores
 from .._validate import group_labels
 from ._finish import finish, style
-from ._names import IN_SET, Rows
+from ._names import IN_SET, Rows, note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +86,7 @@ def factor_violin(
     labels = group_labels(adata, groupby)
     groups = [str(name) for name in labels.categories]
     rows = Rows(wanted)
-    height = max(_ROW, rows.height + 0.1)
+    height = max(_ROW, rows.heights(wanted).max() + 0.05)
     figure, grid = plt.subplots(
         len(wanted),
         figsize=(
@@ -106,17 +106,19 @@ def factor_violin(
     axes[-1].set_xticks(range(len(groups)), groups, rotation=90 if turned else 0)
     axes[-1].set(xlabel=groupby, xlim=(-0.6, len(groups) - 0.4))
     figure.align_ylabels(axes)
+    note(figure, rows.notes)
     return finish(figure, axes, show=show, save=save, return_fig=return_fig)
 
 
 def _violins(ax: Axes, groups: list[np.ndarray]) -> None:
-    if min(map(np.min, groups)) < 0 < max(map(np.max, groups)):
+    if np.concatenate(groups).min() < 0 < np.concatenate(groups).max():
         ax.axhline(0, color="0.8", linewidth=0.6, zorder=0)
     dense = [place for place, values in enumerate(groups) if np.ptp(values) > 0]
     if dense:
-        bodies = ax.violinplot(
+        drawn = ax.violinplot(
             [groups[place] for place in dense], dense, widths=0.85, showextrema=False
-        )["bodies"]
+        )
+        bodies: Any = drawn["bodies"]
         for body in bodies:
             body.set(facecolor=IN_SET, edgecolor=IN_SET, linewidth=0.4, alpha=0.45)
     ax.scatter(

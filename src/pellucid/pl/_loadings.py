@@ -133,7 +133,7 @@ def loadings(
         colors = np.where(mine, IN_SET, ADDED if has_set else NO_SET)
         bars = values[order, columns[panel]]
         ax.barh(np.arange(len(order)), bars, height=0.7, color=colors)
-        ax.axvline(0, color="black", linewidth=0.6)
+        ax.vlines(0, -0.5, len(order) - 0.5, color="black", linewidth=0.6)
         ax.set_yticks(range(len(order)), symbols[order], fontsize=7)
         ax.set_ylim(n_rows - 0.4, -0.6)
         ax.tick_params(axis="y", length=0)
@@ -147,6 +147,6 @@ def loadings(
         if not in_set.any(axis=0).all():
             labels["factor without set"] = Patch(color=NO_SET)
         figure.legend(
-            labels.values(), labels.keys(), loc="outside lower left", ncols=3, columnspacing=1
+            labels.values(), labels.keys(), loc="outside upper left", ncols=3, columnspacing=1
         )
     return finish(figure, axes, show=show, save=save, return_fig=return_fig)
