@@ -31,18 +31,22 @@ def test_draws_what_is_stored(factors, assert_legible):
         assert added[row][:2] == (factor["n_in_set"], factor["n_added"])
         assert removed[row][:2] == (0, -factor["n_removed"])
         colors = (own[row][2], outside[row][2], kept[row][2], added[row][2])
-        last = ADDED.lower() if factor["n_set"] else "#8c8c8c"
+        last = ADDED.lower() if factor["n_set"] else "#737373"
         assert colors == (IN_SET.lower(), last, IN_SET.lower(), last)
     assert_legible(explained.figure)
 
 
-def test_a_dense_factor_does_not_set_the_scale(make_factors):
+def test_a_dense_factor_does_not_set_the_scale(make_factors, assert_legible):
     adata = make_factors(n_vars=600)
-    _, genes = pld.pl.factor_ranking(adata, show=False)
     table = adata.uns["factors"]["results"]
+    table["rank"] = table["rank"].to_numpy()[::-1]  # the dense factor is the last
+    _, genes = pld.pl.factor_ranking(adata, show=False)
     widest = (table["n_in_set"] + table["n_added"])[table["n_set"] > 0].max()
     assert genes.get_xlim()[1] == pytest.approx(1.08 * widest)
-    assert [text.get_text() for text in genes.texts] == ["600 →"]
+    (number,) = genes.texts
+    assert number.get_text() == "600 →"
+    assert number.get_position()[1] == genes.get_yticks()[-1]
+    assert_legible(genes.figure)
 
 
 def test_deactivated_factors_are_named(factors, assert_legible):
@@ -74,7 +78,7 @@ def test_without_sets(factors, assert_legible):
     table = factors.uns["factors"]["results"]
     table[["n_set", "n_in_set", "n_removed"]] = 0
     explained, genes = pld.pl.factor_ranking(factors, show=False)
-    assert {color for _, width, color in bars(explained) + bars(genes) if width} == {"#8c8c8c"}
+    assert {color for _, width, color in bars(explained) + bars(genes) if width} == {"#737373"}
     assert not explained.figure.legends
     assert_legible(explained.figure)
 

@@ -47,7 +47,7 @@ def test_several_factors(factors, assert_legible):
     names = np.delete(factors.uns["annotated_ae_loadings"]["latent_names"], 2)
     axes = pld.pl.loadings(factors, names, show=False)
     assert len(axes) == len(axes[0].figure.axes) == 5
-    assert {color for _, color in drawn(axes[4]).values()} == {"#8c8c8c"}
+    assert {color for _, color in drawn(axes[4]).values()} == {"#737373"}
     (legend,) = axes[0].figure.legends
     assert [text.get_text() for text in legend.get_texts()][-1] == "factor without set"
     assert_legible(axes[0].figure)
@@ -58,7 +58,7 @@ def test_without_annotation(factors, assert_legible):
     factors.varm["linearscvi_loadings"] = factors.varm["annotated_ae_loadings"]
     factors.uns["linearscvi_loadings"] = {"latent_names": np.array([f"Z_{i}" for i in range(6)])}
     axes = pld.pl.loadings(factors, ["Z_0", "Z_5"], key="linearscvi_loadings", show=False)
-    assert {color for ax in axes for _, color in drawn(ax).values()} == {"#8c8c8c"}
+    assert {color for ax in axes for _, color in drawn(ax).values()} == {"#737373"}
     assert not axes[0].figure.legends
     assert_legible(axes[0].figure)
 

@@ -116,9 +116,9 @@ def factor_ranking(
     genes.barh(places, -removed, height=thick, facecolor="white", edgecolor="0.5", linewidth=0.6)
     genes.axvline(0, color="black", linewidth=0.6)
     genes.set_xlim(-1.08 * removed.max() if removed.any() else 0, 1.08 * widest)
-    for place in np.flatnonzero(kept + added > 1.08 * widest):
-        text = f"{kept[place] + added[place]:,.0f} →"
-        genes.text(widest, place, text, color="white", fontsize=7, ha="right", va="center")
+    for row in np.flatnonzero(kept + added > 1.08 * widest):
+        text = f"{kept[row] + added[row]:,.0f} →"
+        genes.text(widest, places[row], text, color="white", fontsize=7, ha="right", va="center")
     genes.tick_params(axis="y", length=0)
     genes.spines["left"].set_visible(False)
     genes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # What a factor's genes are coloured by.
-IN_SET, ADDED, NO_SET = "#0072B2", "#D55E00", "0.55"
+IN_SET, ADDED, NO_SET = "#0072B2", "#D55E00", "#737373"
 
 _FONT = 7.0
 _LINE = 1.15
