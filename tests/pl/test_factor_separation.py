@@ -20,7 +20,7 @@ def separated(factors):
 def test_draws_what_is_stored(separated, assert_legible):
     (ax,) = pld.pl.factor_separation(separated, show=False)
     table = pld.get.factor_separation(separated)
-    shown = [name.replace("_", " ") for name in table["factor"].replace({"sparse_0": "sparse_0"})]
+    shown = [name.replace("_", " ") for name in table["factor"]]
     assert [name.replace("_", " ") for name in labels(ax)] == shown
     majority, training, held_out = ax.lines
     assert set(majority.get_xdata()) == {0.6}

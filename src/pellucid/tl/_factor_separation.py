@@ -200,6 +200,7 @@ def _logistic_regressions(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.
         intercept -= length * step_intercept
         slope -= length * step_slope
         current = proposed
-        if max(np.abs(step_intercept).max(), np.abs(step_slope).max()) < 1e-9:
+        # The error is about the square of the last step.
+        if max(np.abs(step_intercept).max(), np.abs(step_slope).max()) < 1e-6:
             break
     return intercept, slope

@@ -165,9 +165,12 @@ def factor_test(
         if samples is not None:
             values, in_group, blocks = _averages(values, in_group, samples[comparison.cells])
             _check_samples(comparison, in_group, blocks, sample_key)
-        columns = _describe(values, in_group)
+        ranks = rankdata(values, axis=0)
+        columns = _describe(values, ranks, in_group)
+        if blocks.any():
+            ranks = rankdata(_centred(values, blocks), axis=0)
         columns["pvalue"] = _permute(
-            values, in_group, blocks, n_permutations, np.random.default_rng(random_state)
+            ranks, in_group, blocks, n_permutations, np.random.default_rng(random_state)
         )
         columns["padj"] = np.ones(len(names))
         if active.any():
@@ -266,7 +269,9 @@ def _check_samples(
         )
 
 
-def _describe(values: np.ndarray, in_group: np.ndarray) -> dict[str, np.ndarray]:
+def _describe(
+    values: np.ndarray, ranks: np.ndarray, in_group: np.ndarray
+) -> dict[str, np.ndarray]:
     group, reference = values[in_group], values[~in_group]
     difference = group.mean(axis=0) - reference.mean(axis=0)
     squares = sum(((side - side.mean(axis=0)) ** 2).sum(axis=0) for side in (group, reference))
@@ -277,31 +282,33 @@ def _describe(values: np.ndarray, in_group: np.ndarray) -> dict[str, np.ndarray]
     return {
         "mean_difference": difference,
         "effect_size": effect,
-        "auroc": auroc(rankdata(values, axis=0), in_group),
+        "auroc": auroc(ranks, in_group),
     }
 
 
+def _centred(values: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """Values less the mean of their block, which no permutation changes: it is noise in ranks."""
+    _, block = np.unique(blocks, return_inverse=True)
+    members = sparse.csr_array((np.ones(len(block)), (block, np.arange(len(block)))))
+    return values - (members @ values / members.sum(axis=1)[:, None])[block]
+
+
 def _permute(
-    values: np.ndarray,
+    ranks: np.ndarray,
     in_group: np.ndarray,
     blocks: np.ndarray,
     n_permutations: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Two-sided p value of each column's rank sum, labels permuted within blocks."""
-    if blocks.any():
-        # What a block has in common no permutation can change, so it only adds noise to the ranks.
-        _, block = np.unique(blocks, return_inverse=True)
-        members = sparse.csr_array((np.ones(len(block)), (block, np.arange(len(block)))))
-        values = values - (members @ values / members.sum(axis=1)[:, None])[block]
     # Twice the rank less its mean: whole numbers, whose sums are exact, so that ties are ties.
-    ranks = 2 * rankdata(values, axis=0) - (len(values) + 1)
-    expected = np.empty(len(values))
+    ranks = 2 * ranks - (len(ranks) + 1)
+    expected = np.empty(len(ranks))
     for block in np.unique(blocks):
         expected[blocks == block] = in_group[blocks == block].mean()
     centre = expected @ ranks if blocks.any() else 0.0
     observed = np.abs(in_group @ ranks - centre)
-    n_reached = np.zeros(values.shape[1], dtype=int)
+    n_reached = np.zeros(ranks.shape[1], dtype=int)
     for labels in _relabelled(in_group, blocks, n_permutations, rng):
         # The centre may be a fraction; sums differ by whole numbers or not at all.
         n_reached += (np.abs(labels @ ranks - centre) >= observed - 1e-6).sum(axis=0)
