@@ -25,6 +25,17 @@ def gene_set_impact(adata, model, **kwargs):
     pld.tl.gene_set_impact(adata, group=["T/NK", "B"], reference="mono/DC", **kwargs)
 
 
+def annotated_ae(adata, *, key_added="X_annotated_ae"):
+    return pld.tl.annotated_ae(
+        adata, gene_sets=SETS, n_sparse=1, likelihood="nb", key_added=key_added, **QUICK
+    )
+
+
+def rank_factors(adata, model, **kwargs):
+    annotated_ae(adata)
+    pld.tl.rank_factors(adata, **kwargs)
+
+
 def of_factors(function):
     """A function that compares groups by their scores."""
 
@@ -36,15 +47,21 @@ def of_factors(function):
 
 
 CALLS = {
+    "annotated_ae": (lambda adata, model, **kwargs: annotated_ae(adata, **kwargs), "X_annotated"),
     "attribute": (attribute, "attribution"),
     "factor_separation": (of_factors(pld.tl.factor_separation), "factor_separation"),
     "factor_test": (of_factors(pld.tl.factor_test), "factor_test"),
     "gene_set_impact": (gene_set_impact, "gene_set_impact"),
     "latent": (lambda adata, model, **kwargs: pld.tl.latent(adata, model, **kwargs), "X_ortho"),
+    "loadings": (
+        lambda adata, model, **kwargs: pld.tl.loadings(adata, annotated_ae(adata), **kwargs),
+        "annotated_ae_loadings",
+    ),
     "orthogonal_ae": (
         lambda adata, model, **kwargs: pld.tl.orthogonal_ae(adata, n_latent=3, **kwargs, **QUICK),
         "X_ortho",
     ),
+    "rank_factors": (rank_factors, "factors"),
 }
 WRITE_NOTHING = {"orthogonality"}
 
@@ -134,10 +151,12 @@ def test_figures_and_tables_of_what_comes_back(adata, model, round_trip):
             "attribution",
             "factor_separation",
             "factor_test",
+            "factors",
             "gene_set_impact",
             "gene_sets",
             "history",
             "latent",
+            "loadings",
         )
     }
     before = {name: table(adata) for name, table in tables.items()}

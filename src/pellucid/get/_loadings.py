@@ -37,7 +37,7 @@ def loadings(adata: AnnData, *, key: str = _keys.LOADINGS["AnnotatedAE"]) -> pd.
     >>> pld.pp.add_gene_sets(adata, pld.datasets.blood_markers())
     >>> model = pld.tl.annotated_ae(adata, likelihood="nb", max_epochs=2)
     >>> pld.get.loadings(adata).shape
-    (765, 27)
+    (765, 21)
     """
     values = _keys.require(adata, "varm", key, "tl.loadings")
     names = _keys.require(adata, "uns", key, "tl.loadings")["latent_names"]

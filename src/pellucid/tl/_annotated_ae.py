@@ -91,7 +91,7 @@ def annotated_ae(
     >>> pld.pp.add_gene_sets(adata, pld.datasets.blood_markers())
     >>> model = pld.tl.annotated_ae(adata, likelihood="nb", max_epochs=2)
     >>> adata.obsm["X_annotated_ae"].shape
-    (700, 27)
+    (700, 21)
     """
     is_default = key_added == _keys.LATENT["AnnotatedAE"]
     with undone_on_failure(adata), seeded(random_state):

@@ -58,7 +58,7 @@ def loadings(
     >>> model = pld.tl.annotated_ae(adata, likelihood="nb", max_epochs=2)
     >>> pld.tl.loadings(adata, model)
     >>> adata.varm["annotated_ae_loadings"].shape
-    (765, 27)
+    (765, 21)
     """
     if not hasattr(model, "get_loadings"):
         raise TypeError(

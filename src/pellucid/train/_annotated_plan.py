@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # When factors without annotation join, as a share of the warm-up.
 _UNANNOTATED_JOIN = 1 / 3
 # Share of training, at its end, over which the learning rate falls to nothing.
-_SETTLING = 0.25
+_SETTLING = 0.1
 
 
 class AnnotatedAETrainingPlan(AutoencoderTrainingPlan):
@@ -31,7 +31,8 @@ class AnnotatedAETrainingPlan(AutoencoderTrainingPlan):
         `"Adam"`, with one adaptive step for all genes of a factor, or `"SGD"`, which is equation 7
         of Rybakov et al. 2020.
     lr
-        Learning rate.
+        Learning rate. Zeros take steps to arrive: a small one leaves copies of factors behind that
+        larger ones remove.
     warmup
         Share of the training steps over which the penalties are brought in. Sets are taken at
         their word first: no gene outside a set can enter its factor, so that a factor learns its
@@ -45,7 +46,7 @@ class AnnotatedAETrainingPlan(AutoencoderTrainingPlan):
         module: AnnotatedAEModule,
         *,
         optimizer: Literal["Adam", "SGD"] = "Adam",
-        lr: float = 1e-3,
+        lr: float = 5e-3,
         warmup: float = 0.5,
     ):
         if optimizer not in ("Adam", "SGD"):

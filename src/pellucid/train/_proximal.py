@@ -46,6 +46,13 @@ def proximal_step(
             *(threshold.numpy() for threshold in (inside, outside, group)),
         )
         return
+    _shrink_by_operations(loadings, in_set, inside, outside, group)
+
+
+def _shrink_by_operations(
+    loadings: Tensor, in_set: Tensor, inside: Tensor, outside: Tensor, group: Tensor
+) -> None:
+    """On a device that numba does not compile for."""
     thresholds = torch.where(in_set, inside[:, None], outside[:, None])
     shrunk = loadings.sign() * (loadings.abs() - thresholds).clamp(min=0)
     norm = shrunk.norm(dim=1).clamp(min=torch.finfo(shrunk.dtype).tiny)
@@ -66,7 +73,7 @@ def _shrink(loadings, in_set, inside, outside, group):  # pragma: no cover - com
         for gene in range(row.size):
             threshold = within if member[gene] else without
             size = max(abs(row[gene]) - threshold, zero)
-            row[gene] = math.copysign(size, row[gene])
+            row[gene] = math.copysign(size, row[gene]) if size > zero else zero
             squared += size * size
         norm = math.sqrt(squared)
         if norm <= group[factor]:
