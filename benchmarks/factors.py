@@ -39,8 +39,9 @@ CONTESTANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "expiMap, soft mask": ("expimap", {"soft_mask": True}),
     "intercode": ("intercode", {}),
     "DRVI": ("drvi", {}),
-    "LinearSCVI": ("scvi", {"model": "LinearSCVI"}),
-    "SCVI": ("scvi", {"model": "SCVI"}),
+    "VEGA": ("vega", {}),
+    "LinearSCVI": ("scvi", {"linear": True}),
+    "SCVI": ("scvi", {}),
 }
 INTERFERON = (
     "REACTOME_INTERFERON_SIGNALING",
