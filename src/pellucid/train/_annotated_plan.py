@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # When factors without annotation join, as a share of the warm-up.
 _UNANNOTATED_JOIN = 1 / 3
+# Share of the learning rate at which training starts: a factor must find its own set while none is
+# far from its start.
+_GENTLE = 0.3
 # Share of training, at its end, over which the learning rate falls to nothing.
 _SETTLING = 0.1
 
@@ -31,8 +34,9 @@ class AnnotatedAETrainingPlan(AutoencoderTrainingPlan):
         `"Adam"`, with one adaptive step for all genes of a factor, or `"SGD"`, which is equation 7
         of Rybakov et al. 2020.
     lr
-        Learning rate. Zeros take steps to arrive: a small one leaves copies of factors behind that
-        larger ones remove.
+        Learning rate. With `"Adam"` it rises to this from three tenths of it over the warm-up, so
+        that each factor finds its own set first, and falls to nothing over the last tenth of
+        training. A small one leaves copies of factors behind that a larger one removes.
     warmup
         Share of the training steps over which the penalties are brought in. Sets are taken at
         their word first: no gene outside a set can enter its factor, so that a factor learns its
@@ -46,7 +50,7 @@ class AnnotatedAETrainingPlan(AutoencoderTrainingPlan):
         module: AnnotatedAEModule,
         *,
         optimizer: Literal["Adam", "SGD"] = "Adam",
-        lr: float = 5e-3,
+        lr: float = 1e-2,
         warmup: float = 0.5,
     ):
         if optimizer not in ("Adam", "SGD"):
@@ -100,10 +104,12 @@ class AnnotatedAETrainingPlan(AutoencoderTrainingPlan):
         return inside, outside.masked_fill(waiting, torch.inf), group * warm
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Bring the learning rate down at the end, so that zeros settle."""
+        """Raise the learning rate over the warm-up and bring it down at the end."""
         optimizer = self.optimizers(use_pl_optimizer=False)
         if self.algorithm == "Adam" and isinstance(optimizer, ProximalGradient):
-            optimizer.scale_lr(min(1.0, (1 - self._progress()) / _SETTLING))
+            done = self._progress()
+            rise = _GENTLE + (1 - _GENTLE) * done / self.warmup if done < self.warmup else 1.0
+            optimizer.scale_lr(min(rise, (1 - done) / _SETTLING))
 
     def on_train_epoch_end(self) -> None:
         """Log how many factors are active, and the penalty."""
