@@ -181,7 +181,7 @@ def test_iteration_reaches_the_optimum_of_a_frozen_encoder(adaptive):
     n_steps = 4000
     for step in range(n_steps):
         if adaptive:  # whose steps do not fall with the gradient
-            optimizer.scale_lr(0.995**step)
+            optimizer.set_lr(0.05 * 0.995**step)
         optimizer.zero_grad()
         (y - z @ loadings).square().sum(1).mean().backward()
         optimizer.step()

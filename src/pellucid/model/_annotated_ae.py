@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import logging
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,17 +10,14 @@ import torch
 
 from pellucid._compat import (
     REGISTRY_KEYS,
-    SETUP_ARGS_KEY,
     AnnDataManager,
     CategoricalJointObsField,
     LayerField,
     NumericalJointObsField,
-    get_loaded_data,
-    initialize_model,
     setup_anndata_dsp,
 )
 from pellucid._keys import GENE_SETS, string_array
-from pellucid._validate import check_expression, check_genes, expression_matrix
+from pellucid._validate import check_expression, expression_matrix
 from pellucid.module import AnnotatedAEModule
 from pellucid.train import AnnotatedAETrainingPlan
 
@@ -29,7 +25,7 @@ from ._base import BaseAutoencoder, Preset
 from ._covariates import check_covariates
 from ._factors import factor_sets, report_factors
 from ._moments import moments
-from ._query import freeze, with_new_levels
+from ._query import QueryMixin, known_levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,15 +38,11 @@ logger = logging.getLogger("pellucid")
 
 # Steps of training at least, unless `max_epochs` is given; and passes over the cells.
 _STEPS, _EPOCHS = 1200, 20
+# Learning rate of an encoder that has been trained before.
+_FINE_TUNING = 1e-3
 
 
-def _levels(registry: dict[str, Any]) -> dict[str, Any]:
-    """Levels of each categorical covariate that a registry knows."""
-    fields = registry["field_registries"][REGISTRY_KEYS.CAT_COVS_KEY]
-    return fields["state_registry"].get("mappings", {})
-
-
-class AnnotatedAE(BaseAutoencoder):
+class AnnotatedAE(QueryMixin, BaseAutoencoder):
     r"""Autoencoder whose factors carry the names of gene sets :cite:p:`Rybakov2020`.
 
     A deep encoder reads a cell's scores :math:`z` and a linear decoder :math:`z W^T` writes its
@@ -266,7 +258,7 @@ class AnnotatedAE(BaseAutoencoder):
         check_expression(adata, layer)
         known: dict[str, Any] = {}
         if "source_registry" in kwargs and not kwargs.get("extend_categories"):
-            known = _levels(kwargs["source_registry"])
+            known = known_levels(kwargs["source_registry"])
         check_covariates(adata, categorical_covariate_keys, continuous_covariate_keys, known=known)
         adata_manager = AnnDataManager(
             fields=[
@@ -281,7 +273,7 @@ class AnnotatedAE(BaseAutoencoder):
 
     def _validate_anndata(self, adata: AnnData | None = None, **kwargs) -> AnnData:
         if adata is not None and adata is not self.adata:
-            known = _levels(self.registry)
+            known = known_levels(self.registry)
             check_covariates(adata, list(known), self._continuous_keys, known=known)
         return super()._validate_anndata(adata, **kwargs)
 
@@ -354,7 +346,8 @@ class AnnotatedAE(BaseAutoencoder):
             Epochs without improvement to wait for.
         plan_kwargs
             Arguments of the training plan: `optimizer` (`"Adam"` or `"SGD"`, both followed by the
-            proximal step), `lr` and `warmup`.
+            proximal step), `lr` and `warmup`. Where the loadings are frozen, as in a query, `lr` is
+            0.001 unless given.
         **kwargs
             Passed to scvi-tools' `train` and by it to :class:`~scvi.train.Trainer`.
 
@@ -368,6 +361,8 @@ class AnnotatedAE(BaseAutoencoder):
                 f"batch_size={batch_size}: the encoder normalises each batch, which takes at "
                 "least 2 cells."
             )
+        if not self.module.loadings.requires_grad:
+            plan_kwargs = {"lr": _FINE_TUNING, **(plan_kwargs or {})}
         n_train = ceil(self.adata.n_obs * (0.9 if train_size is None else train_size))
         if max_epochs is None:
             max_epochs = max(_EPOCHS, ceil(_STEPS / ceil(n_train / batch_size)))
@@ -393,71 +388,6 @@ class AnnotatedAE(BaseAutoencoder):
                 self.module.loadings.detach().cpu().numpy(),
                 self.module.in_set.cpu().numpy(),
             )
-
-    @classmethod
-    def load_query_data(
-        cls,
-        adata: AnnData,
-        reference_model: AnnotatedAE | str | Path,
-        *,
-        unfrozen: bool = False,
-    ) -> AnnotatedAE:
-        """Make a trained model ready for cells that it has not seen.
-
-        :meth:`get_latent_representation` of what is returned projects the cells without training.
-        :meth:`train` fine-tunes it: the encoder learns the new cells, and new levels of the
-        categorical covariates, such as a batch, get effects of their own. The loadings, the
-        effects of known levels and the norms of the encoder stay as they are, so that factors and
-        the size of their scores keep their meaning.
-
-        Parameters
-        ----------
-        adata
-            New cells, with the genes of the reference's AnnData and the same layer and covariates.
-        reference_model
-            A trained model, or the folder in which one was saved.
-        unfrozen
-            Whether training may change everything.
-
-        Returns
-        -------
-        A model of `adata`, with the reference's weights. A new level starts with the mean effect
-        of the known ones.
-
-        Raises
-        ------
-        ValueError
-            If `adata` has other genes, or its expression cannot be modelled.
-        KeyError
-            If `adata` lacks the layer or a covariate.
-
-        Examples
-        --------
-        >>> import pellucid as pld
-        >>> adata = pld.datasets.pbmc68k_reduced()
-        >>> pld.pp.add_gene_sets(adata, pld.datasets.blood_markers())
-        >>> known, new = adata[:600].copy(), adata[600:].copy()
-        >>> model = pld.tl.annotated_ae(known, likelihood="nb", max_epochs=2)
-        >>> query = pld.model.AnnotatedAE.load_query_data(new, model)
-        >>> query.get_latent_representation().shape
-        (100, 21)
-        """
-        if isinstance(reference_model, Path):
-            reference_model = str(reference_model)
-        attributes, genes, state, _ = get_loaded_data(reference_model, device="cpu")
-        check_genes(adata, genes)
-        registry = attributes.pop("registry_")
-        cls.setup_anndata(
-            adata, source_registry=registry, extend_categories=True, **registry[SETUP_ARGS_KEY]
-        )
-        model = initialize_model(cls, adata, registry, attributes, None)
-        before = [len(levels) for levels in _levels(registry).values()]
-        state, new = with_new_levels(state, before, model._n_categories)
-        model.module.load_state_dict(state)
-        if not unfrozen:
-            freeze(model.module, new)
-        model.is_trained_ = True
-        return model
 
     def get_loadings(self) -> pd.DataFrame:
         """What each factor adds to each gene, per unit of its score.

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 
@@ -105,11 +105,16 @@ class AnnotatedAETrainingPlan(AutoencoderTrainingPlan):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Raise the learning rate over the warm-up and bring it down at the end."""
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        if self.algorithm == "Adam" and isinstance(optimizer, ProximalGradient):
-            done = self._progress()
-            rise = _GENTLE + (1 - _GENTLE) * done / self.warmup if done < self.warmup else 1.0
-            optimizer.scale_lr(min(rise, (1 - done) / _SETTLING))
+        if self.algorithm == "SGD":
+            return
+        done = self._progress()
+        rise = _GENTLE + (1 - _GENTLE) * done / self.warmup if done < self.warmup else 1.0
+        optimizer = cast("torch.optim.Optimizer", self.optimizers(use_pl_optimizer=False))
+        lr = self.lr * min(rise, (1 - done) / _SETTLING)
+        if isinstance(optimizer, ProximalGradient):
+            optimizer.set_lr(lr)
+        else:
+            optimizer.param_groups[0]["lr"] = lr
 
     def on_train_epoch_end(self) -> None:
         """Log how many factors are active, and the penalty."""

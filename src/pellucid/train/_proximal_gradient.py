@@ -62,10 +62,10 @@ class ProximalGradient(torch.optim.Optimizer):
         self.others = others
         self.adaptive = adaptive
 
-    def scale_lr(self, factor: float) -> None:
-        """Set every learning rate to a share of what it was at first."""
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of all weights."""
         for group in (*self.param_groups, *self.others.param_groups):
-            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+            group["lr"] = lr
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, those of the other weights too."""
