@@ -2,9 +2,9 @@
 
 Six parts. `planted`: counts made from known sets, a third of their genes wrong, among decoys.
 `kang`: which factors separate stimulated cells from controls and B cells from the rest. `speed`:
-seconds to the same reconstruction error. `slalom`: the same beside f-scLVM, 50 factors. `proximal`: the cost of a proximal step beside that of
-the optimiser step it follows. `projection`: scores of held-out cells against the scores they get
-when they are trained on.
+seconds to the same reconstruction error. `slalom`: the same beside f-scLVM, 50 factors.
+`proximal`: the cost of a proximal step beside that of the optimiser step it follows. `projection`:
+scores of held-out cells against the scores they get when they are trained on.
 
 Peers run by interpreters of their own, which `--peer NAME=PYTHON` names; the docstrings of
 `benchmarks/peers` say how to install each. One that is not named is reported as missing.

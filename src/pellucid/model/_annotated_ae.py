@@ -346,8 +346,8 @@ class AnnotatedAE(QueryMixin, BaseAutoencoder):
             Epochs without improvement to wait for.
         plan_kwargs
             Arguments of the training plan: `optimizer` (`"Adam"` or `"SGD"`, both followed by the
-            proximal step), `lr` and `warmup`. Where the loadings are frozen, as in a query, `lr` is
-            0.001 unless given.
+            proximal step), `lr` and `warmup`. Where the loadings are frozen, as in a query, `lr`
+            is 0.001 unless given.
         **kwargs
             Passed to scvi-tools' `train` and by it to :class:`~scvi.train.Trainer`.
 
