@@ -46,6 +46,24 @@ def test_what_another_model_logs_is_drawn(make_read, assert_legible, columns):
     assert_legible(figure)
 
 
+def test_a_loss_that_is_reconstruction_alone_is_drawn_once(make_read, assert_legible):
+    adata = make_read()
+    history = adata.uns["X_orthogonal_ae"]["history"]
+    for cells in ("train", "validation"):
+        history[f"{cells}_loss"] = history[f"reconstruction_loss_{cells}"]
+    history = history[[name for name in history if "loss" in name]].assign(
+        n_active_factors=np.linspace(4, 2, len(history)).round(), penalty=1.5
+    )
+    adata.uns["X_orthogonal_ae"]["history"] = history
+    axes = pld.pl.history(adata, show=False)
+    assert [ax.get_ylabel() for ax in axes] == ["Loss", "Penalty", "Active factors"]
+    assert all(place == round(place) for place in axes[-1].get_yticks())
+    assert_legible(axes[0].figure)
+    # The loss of other cells only is not the same.
+    history["reconstruction_loss_validation"] += 1
+    assert len(pld.pl.history(adata, show=False)) == 4
+
+
 def test_one_epoch_can_be_seen(make_read):
     adata = make_read()
     record = adata.uns["X_orthogonal_ae"]

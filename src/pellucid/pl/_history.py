@@ -21,7 +21,10 @@ _LABELS = {
     "orthogonality_penalty": "Orthogonality penalty\n‖I − W Wᵀ‖",
     "representation_norm": "Norm of the representation",
     "n_dead_units": "Dead units",
+    "penalty": "Penalty",
+    "n_active_factors": "Active factors",
 }
+_WHOLE_NUMBERS = ("n_dead_units", "n_active_factors")
 _COLORS = {"training": "#0072B2", "validation": "#D55E00"}
 
 
@@ -37,8 +40,9 @@ def history(
     """Training history: a panel for each quantity that was logged, by epoch.
 
     The loss comes first, on the training and the held-out cells; then, where they were logged, the
-    reconstruction loss, the orthogonality penalty of the weights, the norm of the representation
-    and the number of dead units; then all else.
+    reconstruction loss, unless the loss is nothing else, the orthogonality penalty of the weights,
+    the norm of the representation, the number of dead units, the penalty of sparsity and the
+    number of active factors; then all else.
 
     Parameters
     ----------
@@ -87,6 +91,15 @@ def history(
     for column in frame.columns:
         quantity, cells = _read(str(column))
         quantities.setdefault(quantity, {})[cells] = column
+    loss, reconstruction = (
+        {cells: frame[column] for cells, column in quantities.get(name, {}).items()}
+        for name in ("loss", "reconstruction_loss")
+    )
+    # A penalty that a proximal step imposes is no part of the loss.
+    if all(
+        cells in loss and loss[cells].equals(values) for cells, values in reconstruction.items()
+    ):
+        quantities.pop("reconstruction_loss", None)
     order = [name for name in _LABELS if name in quantities]
     order += [name for name in quantities if name not in _LABELS]
 
@@ -118,7 +131,7 @@ def history(
         ax.xaxis.set_major_locator(
             MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
         )
-        if quantity == "n_dead_units":
+        if quantity in _WHOLE_NUMBERS:
             ax.yaxis.set_major_locator(
                 MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
             )
