@@ -170,10 +170,14 @@ def part_kang(field: Field, seeds: int) -> list[dict[str, Any]]:
                     row[f"{term.removeprefix('REACTOME_')} cv"] = table.loc[term, "cv_accuracy"]
             labelled = (adata.obs["cell_type"] != "unassigned").to_numpy()
             b_cell = adata.obs["cell_type"].astype(str).str.startswith("B").to_numpy()
+            areas = np.array(
+                [roc_auc_score(b_cell[labelled], score[labelled]) for score in result.scores.T]
+            )
+            areas = np.maximum(areas, 1 - areas)
+            row["best factor of B cells"] = names[int(areas.argmax())]
+            row["AUROC"] = float(areas.max())
             if B_CELL in names:
-                score = result.scores[labelled, names.index(B_CELL)]
-                area = roc_auc_score(b_cell[labelled], score)
-                row["BCR, AUROC of B cells"] = max(area, 1 - area)
+                row["BCR, AUROC"] = float(areas[names.index(B_CELL)])
             row["seconds"] = result.seconds
             rows.append(row)
             print(row, file=sys.stderr, flush=True)

@@ -118,9 +118,9 @@ class AnnotatedAE(QueryMixin, BaseAutoencoder):
 
     Notes
     -----
-    Weights of the penalties are in units of the noise: expression is divided by the root mean
-    variance of its genes, and for counts weights are multiplied by the root mean information of a
-    gene about its logarithm, so that one value serves deep and shallow data.
+    Weights of the penalties are in units of the noise, so that one value serves deep and shallow
+    data: expression is divided by the root mean variance of its genes, and for counts weights are
+    multiplied by the root of a gene's information about its logarithm.
 
     ``AnnotatedAE.preset("rybakov2020")`` holds the paper's form: no penalty within sets, none for
     the size of a set, :math:`\lambda_0` in place of scores of variance 1, all penalties from the

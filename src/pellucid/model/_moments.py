@@ -21,7 +21,8 @@ class Moments(NamedTuple):
     scale: float
     """Root mean variance of the genes' log expression, or 1 if none varies."""
     noise: float
-    """Root mean information of a gene's value about its logarithm; 1 for log expression."""
+    """Root of a gene's information about its logarithm, a root mean square over genes; 1 for log
+    expression."""
     reference_library: float
     """Median total of a cell; 1 for log expression."""
     share: np.ndarray
@@ -39,10 +40,10 @@ def moments(matrix: Any, likelihood: Likelihood) -> Moments:
     reference = float(np.median(library))
     mean, variance = _by_gene(_scaled(matrix, reference / library))
     # The variance of a count's logarithm is, to first order, that of the count over its squared
-    # mean.
+    # mean. A factor that fits noise fits that of the most informative genes: hence the square.
     information = mean**2 / np.maximum(variance, np.finfo(np.float32).tiny)
     mean, variance = _by_gene(np.log1p(block) for block in _scaled(matrix, reference / library))
-    return Moments(mean, _root_mean(variance), _root_mean(information), reference, share)
+    return Moments(mean, _root_mean(variance), _root_mean(information**2) ** 0.5, reference, share)
 
 
 def _root_mean(values: np.ndarray) -> float:
