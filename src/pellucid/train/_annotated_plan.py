@@ -60,7 +60,6 @@ class AnnotatedAETrainingPlan(AutoencoderTrainingPlan):
         super().__init__(module, optimizer=optimizer, lr=lr)
         self.algorithm = optimizer
         self.warmup = warmup
-        self._annotated = module.in_set.any(1)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """A proximal step on the loadings after the optimiser's on all other weights."""
