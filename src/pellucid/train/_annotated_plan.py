@@ -97,9 +97,7 @@ class AnnotatedAETrainingPlan(AutoencoderTrainingPlan):
         if self._progress() >= self.warmup:
             return inside, outside, group
         warm = self._progress() / self.warmup
-        waiting = (
-            self._annotated if warm >= _UNANNOTATED_JOIN else torch.ones_like(self._annotated)
-        )
+        waiting = module.in_set.any(1) | (warm < _UNANNOTATED_JOIN)
         return inside, outside.masked_fill(waiting, torch.inf), group * warm
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
