@@ -31,6 +31,20 @@ def test_a_row_a_factor_and_a_violin_a_group(factors, assert_legible):
     assert max(width, height) < 8
 
 
+def test_few_cells_are_drawn_one_by_one(factors, assert_legible):
+    factors.obs["condition"] = factors.obs["condition"].cat.add_categories(["four", "five"])
+    few, enough = factors.obs_names[:4], factors.obs_names[4:9]
+    factors.obs.loc[few, "condition"] = "four"
+    factors.obs.loc[enough, "condition"] = "five"
+    (ax,) = pld.pl.factor_violin(factors, "dense_0", groupby="condition", show=False)
+    *violins, medians = ax.collections
+    assert len(violins) == len(medians.get_offsets()) - 1 == 3
+    (cells,) = (line for line in ax.lines if line.get_marker() == ".")
+    np.testing.assert_array_equal(cells.get_xdata(), [2] * 4)
+    np.testing.assert_array_equal(cells.get_ydata(), factors.obsm["X_annotated_ae"][:4, 5])
+    assert_legible(ax.figure)
+
+
 def test_groups_without_density(factors, assert_legible):
     """One cell, or the same score in all."""
     factors.obs["condition"] = factors.obs["condition"].cat.add_categories("lone")

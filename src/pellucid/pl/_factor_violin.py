@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _GROUP = 0.3
 _NARROWEST = 1.2
 _ROW = 0.6
+_FEWEST_CELLS = 5  # that a density may be drawn of
 
 
 @style
@@ -38,8 +39,8 @@ def factor_violin(
 ) -> Any:
     """Scores of factors in groups of cells: a row for each factor, a violin for each group.
 
-    A dot marks the median. Groups whose scores are all the same, and groups of one cell, have no
-    density: only the dot is drawn.
+    A dot marks the median. Groups of fewer than five cells are drawn cell by cell, and groups
+    whose scores are all the same as the dot alone.
 
     Parameters
     ----------
@@ -113,7 +114,10 @@ def factor_violin(
 def _violins(ax: Axes, groups: list[np.ndarray]) -> None:
     if np.concatenate(groups).min() < 0 < np.concatenate(groups).max():
         ax.axhline(0, color="0.8", linewidth=0.6, zorder=0)
-    dense = [place for place, values in enumerate(groups) if np.ptp(values) > 0]
+    varied = [place for place, values in enumerate(groups) if np.ptp(values) > 0]
+    dense = [place for place in varied if len(groups[place]) >= _FEWEST_CELLS]
+    for place in set(varied).difference(dense):
+        ax.plot(np.full(len(groups[place]), place), groups[place], ".", color=IN_SET, markersize=4)
     if dense:
         drawn = ax.violinplot(
             [groups[place] for place in dense], dense, widths=0.85, showextrema=False
