@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pellucid.module import AnnotatedAEModule
 
+_LEARNING_RATE = {"normal": 1e-2, "nb": 3e-3}
 # When factors without annotation join, as a share of the warm-up.
 _UNANNOTATED_JOIN = 1 / 3
 # Share of the learning rate at which training starts: a factor must find its own set while none is
@@ -34,9 +35,10 @@ class AnnotatedAETrainingPlan(AutoencoderTrainingPlan):
         `"Adam"`, with one adaptive step for all genes of a factor, or `"SGD"`, which is equation 7
         of Rybakov et al. 2020.
     lr
-        Learning rate. With `"Adam"` it rises to this from three tenths of it over the warm-up, so
-        that each factor finds its own set first, and falls to nothing over the last tenth of
-        training. A small one leaves copies of factors behind that a larger one removes.
+        Learning rate; `None` for 0.01 on log expression and 0.003 on counts. With `"Adam"` it rises
+        to this from three tenths of it over the warm-up, so that each factor finds its own set
+        first, and falls to nothing over the last tenth of training. A small one leaves copies of
+        factors behind that a larger one removes.
     warmup
         Share of the training steps over which the penalties are brought in. Sets are taken at
         their word first: no gene outside a set can enter its factor, so that a factor learns its
@@ -50,13 +52,14 @@ class AnnotatedAETrainingPlan(AutoencoderTrainingPlan):
         module: AnnotatedAEModule,
         *,
         optimizer: Literal["Adam", "SGD"] = "Adam",
-        lr: float = 1e-2,
+        lr: float | None = None,
         warmup: float = 0.5,
     ):
         if optimizer not in ("Adam", "SGD"):
             raise ValueError(f"optimizer={optimizer!r} is unknown; choose 'Adam' or 'SGD'.")
         if not 0 <= warmup < 1:
             raise ValueError(f"warmup={warmup} is not a share of training; expected 0 to below 1.")
+        lr = _LEARNING_RATE[module.likelihood] if lr is None else lr
         super().__init__(module, optimizer=optimizer, lr=lr)
         self.algorithm = optimizer
         self.warmup = warmup
