@@ -21,9 +21,10 @@ def train(
     epochs: int | None = None,
     likelihood: str = "normal",
     curve: bool = False,
+    plan: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> Result:
-    """Train; `kwargs` go to the model. With `curve`, measure the error after every epoch."""
+    """Train; `kwargs` go to the model, `plan` to training. `curve` asks for errors by epoch."""
     import anndata as ad
     import pandas as pd
     import torch
@@ -68,6 +69,7 @@ def train(
             epochs,
             accelerator="cpu",
             train_size=1.0,
+            plan_kwargs=plan,
             enable_progress_bar=False,
             callbacks=[Mark()] if curve else [],
         )

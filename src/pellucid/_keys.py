@@ -24,7 +24,7 @@ FACTOR_TEST = "factor_test"
 # A unit is dead whose standard deviation over cells is below this share of the largest one.
 DEAD_BELOW = 0.01
 
-LATENT = {"AnnotatedAE": "X_annotated_ae", "OrthogonalAE": "X_orthogonal_ae"}
+LATENT = {"OrthogonalAE": "X_orthogonal_ae", "AnnotatedAE": "X_annotated_ae"}
 LOADINGS = {"AnnotatedAE": "annotated_ae_loadings"}
 
 
@@ -32,6 +32,13 @@ def latent(model: object) -> str:
     """Default key of a model's latent representation in `obsm`, and of its record in `uns`."""
     name = type(model).__name__
     return LATENT.get(name, f"X_{name.lower()}")
+
+
+def representation(adata: AnnData, key: str | None) -> str:
+    """The key that was asked for, or the first default key under which a model here wrote."""
+    if key is not None:
+        return key
+    return next((name for name in LATENT.values() if name in adata.uns), LATENT["OrthogonalAE"])
 
 
 def loadings(model: object) -> str:

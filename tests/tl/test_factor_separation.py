@@ -116,7 +116,6 @@ def test_copy(factors, unchanged):
         ({"n_folds": 1}, ValueError, "n_folds=1"),
         ({"n_folds": 49}, ValueError, r"'stim/1' .* too few cells, 48: n_folds=49 needs one"),
         ({"groupby": "lone", "group": "a"}, ValueError, "'a' .* too few cells, 1: .*NaN"),
-        ({"groupby": "lone", "group": None}, ValueError, "'a' .* too few cells, 1"),
         ({"groupby": "one", "group": None}, ValueError, "one group only, 'x'"),
         ({"groupby": "none"}, ValueError, "holds no label"),
         ({"use_rep": "X_scvi"}, KeyError, r"'X_scvi'.*tl\.latent"),
@@ -134,3 +133,15 @@ def test_bad_input(factors, unchanged, kwargs, error, message):
     factors.uns["short"]["latent_names"] = np.array(["a", "b"])
     with unchanged(factors), pytest.raises(error, match=message):
         results(factors, **kwargs)
+
+
+def test_a_group_too_small_is_left_out_of_all(factors, caplog):
+    factors.obs["small"] = pd.Categorical(["a"] + ["b"] * 50 + ["c"] * 69)
+    with caplog.at_level("WARNING", "pellucid"):
+        pld.tl.factor_separation(factors, groupby="small", group=None)
+    assert set(pld.get.factor_separation(factors)["group"]) == {"b", "c"}
+    (message,) = [r.getMessage() for r in caplog.records if "left out" in r.getMessage()]
+    assert message.startswith("'a' of adata.obs['small'] is left out: it has too few cells, 1")
+    factors.obs["all small"] = pd.Categorical([f"group {cell}" for cell in range(120)])
+    with pytest.raises(ValueError, match="No group of .*'all small'.* has enough cells"):
+        pld.tl.factor_separation(factors, groupby="all small", group=None)

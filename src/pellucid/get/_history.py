@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def history(adata: AnnData, *, key: str = _keys.LATENT["OrthogonalAE"]) -> pd.DataFrame:
+def history(adata: AnnData, *, key: str | None = None) -> pd.DataFrame:
     """How training went, one row an epoch.
 
     Parameters
@@ -18,7 +18,8 @@ def history(adata: AnnData, *, key: str = _keys.LATENT["OrthogonalAE"]) -> pd.Da
     adata
         With the record of :func:`pellucid.tl.latent` or a one-call fit.
     key
-        Key of the record in `adata.uns`.
+        Key of the record in `adata.uns`; `None` for
+        `"X_orthogonal_ae"` if it is there, and else for `"X_annotated_ae"`.
 
     Returns
     -------
@@ -39,6 +40,7 @@ def history(adata: AnnData, *, key: str = _keys.LATENT["OrthogonalAE"]) -> pd.Da
     >>> len(pld.get.history(adata))
     2
     """
+    key = _keys.representation(adata, key)
     table = _keys.require(adata, "uns", key, "tl.latent")["history"]
     # Some versions of anndata hold an index as text.
     index = pd.Index(table.index.astype(str).astype("int64"), name="epoch")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def latent(adata: AnnData, *, key: str = _keys.LATENT["OrthogonalAE"]) -> pd.DataFrame:
+def latent(adata: AnnData, *, key: str | None = None) -> pd.DataFrame:
     """Latent representation, cells by units.
 
     Parameters
@@ -19,7 +19,8 @@ def latent(adata: AnnData, *, key: str = _keys.LATENT["OrthogonalAE"]) -> pd.Dat
     adata
         With a latent representation from :func:`pellucid.tl.latent` or a one-call fit.
     key
-        Key of the representation in `adata.obsm` and `adata.uns`.
+        Key of the representation in `adata.obsm` and `adata.uns`; `None` for
+        `"X_orthogonal_ae"` if it is there, and else for `"X_annotated_ae"`.
 
     Returns
     -------
@@ -39,6 +40,7 @@ def latent(adata: AnnData, *, key: str = _keys.LATENT["OrthogonalAE"]) -> pd.Dat
     >>> pld.get.latent(adata).shape
     (700, 8)
     """
+    key = _keys.representation(adata, key)
     representation = np.asarray(_keys.require(adata, "obsm", key, "tl.latent"))
     record = _keys.require(adata, "uns", key, "tl.latent")
     names = pd.Index(_keys.string_array(record["latent_names"]), name="unit")

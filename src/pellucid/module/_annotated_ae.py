@@ -246,11 +246,12 @@ class AnnotatedAEModule(BaseModuleClass):
         """Turn factors the right way up and take the score of inactive ones to zero.
 
         The sign of a factor is arbitrary. It is chosen so that the loadings of the set's genes
-        have a positive sum, and of all genes for a factor without annotation or whose set has
-        lost every gene.
+        have a positive sum, and those of all genes where most of the squared loading lies outside
+        the set or there is none.
         """
-        within = (self.loadings * self.in_set).sum(1)
-        sign = torch.where(within == 0, self.loadings.sum(1), within).sign()
+        within = self.loadings * self.in_set
+        replaced = within.square().sum(1) < 0.5 * self.loadings.square().sum(1)
+        sign = torch.where(replaced, self.loadings.sum(1), within.sum(1)).sign()
         flip = torch.where(sign == 0, torch.ones_like(sign), sign)
         self.loadings.mul_(flip[:, None])
         # An inactive factor's score is made of nothing, so that it reads 0 in every cell.

@@ -32,7 +32,7 @@ _COLORS = {"training": "#0072B2", "validation": "#D55E00"}
 def history(
     adata: AnnData,
     *,
-    use_rep: str = _keys.LATENT["OrthogonalAE"],
+    use_rep: str | None = None,
     show: bool | None = None,
     save: str | Path | None = None,
     return_fig: bool = False,
@@ -50,7 +50,8 @@ def history(
         With a latent representation from :func:`pellucid.tl.latent` or
         :func:`pellucid.tl.orthogonal_ae`.
     use_rep
-        Key of the representation in `adata.obsm`, and of its record in `adata.uns`.
+        Key of the representation in `adata.obsm`, and of its record in `adata.uns`. `None` for
+        `"X_orthogonal_ae"` if it is there, and else for `"X_annotated_ae"`.
     show
         Whether to show the figure; scanpy's `settings.autoshow` if `None`.
     save
@@ -78,6 +79,7 @@ def history(
     >>> model = pld.tl.orthogonal_ae(adata, n_latent=8, max_epochs=2)
     >>> axes = pld.pl.history(adata, show=False)
     """
+    use_rep = _keys.representation(adata, use_rep)
     frame = _keys.require(adata, "uns", use_rep, "tl.latent")["history"]
     frame = frame.dropna(axis="columns", how="all")
     if frame.empty:

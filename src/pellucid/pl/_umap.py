@@ -28,7 +28,7 @@ def umap(
     adata: AnnData,
     *,
     color: str | Sequence[str] | None = None,
-    use_rep: str = _keys.LATENT["OrthogonalAE"],
+    use_rep: str | None = None,
     layer: str | None = None,
     random_state: int = 0,
     show: bool | None = None,
@@ -53,7 +53,8 @@ def umap(
     use_rep
         Key of the representation in `adata.obsm`. Its UMAP is read from
         `adata.obsm[f"{use_rep}_umap"]` if that is there, or from `adata.obsm["X_umap"]` if
-        `adata.uns["neighbors"]` says that it was made from `use_rep`.
+        `adata.uns["neighbors"]` says that it was made from `use_rep`. `None` for
+        `"X_orthogonal_ae"` if it is there, and else for `"X_annotated_ae"`.
     layer
         Layer that holds the original data; `adata.X` if `None`. Its UMAP is read from
         `adata.obsm["X_umap"]` if that is there, no layer is given, and `adata.uns["neighbors"]`
@@ -94,6 +95,7 @@ def umap(
     >>> sc.pp.neighbors(adata, use_rep="X_orthogonal_ae", key_added="latent")
     >>> sc.tl.umap(adata, neighbors_key="latent", key_added="X_orthogonal_ae_umap")
     """
+    use_rep = _keys.representation(adata, use_rep)
     latent = np.asarray(_keys.require(adata, "obsm", use_rep, "tl.latent"))
     names = [color] if color is None or isinstance(color, str) else list(color)
     original = cache(lambda: _log_normalised(adata, layer))

@@ -21,7 +21,7 @@ def unit_activity(
     adata: AnnData,
     *,
     groupby: str,
-    use_rep: str = _keys.LATENT["OrthogonalAE"],
+    use_rep: str | None = None,
     show: bool | None = None,
     save: str | Path | None = None,
     return_fig: bool = False,
@@ -42,7 +42,8 @@ def unit_activity(
     groupby
         Column of `adata.obs`. Cells without a label count in the mean over all cells only.
     use_rep
-        Key of the representation in `adata.obsm`, and of its record in `adata.uns`.
+        Key of the representation in `adata.obsm`, and of its record in `adata.uns`. `None` for
+        `"X_orthogonal_ae"` if it is there, and else for `"X_annotated_ae"`.
     show
         Whether to show the figure; scanpy's `settings.autoshow` if `None`.
     save
@@ -70,6 +71,7 @@ def unit_activity(
     >>> model = pld.tl.orthogonal_ae(adata, n_latent=8, max_epochs=2)
     >>> ax = pld.pl.unit_activity(adata, groupby="bulk_labels", show=False)
     """
+    use_rep = _keys.representation(adata, use_rep)
     latent = np.asarray(_keys.require(adata, "obsm", use_rep, "tl.latent"), dtype=np.float64)
     record = _keys.require(adata, "uns", use_rep, "tl.latent")
     units = [str(name) for name in record["latent_names"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+logger = logging.getLogger("pellucid")
 
 
 @dataclass
@@ -34,6 +37,7 @@ def comparisons(
     """One group, or each of them if `None`, against the reference; cells without label left out.
 
     `fewest` is the number of cells that each side must have, `because` the reason that is given.
+    Of all groups, one with fewer is left out with a warning; a group that was asked for raises.
     """
     names = [str(name) for name in labels.categories]
     if len(names) < 2:
@@ -56,6 +60,12 @@ def comparisons(
             in_reference = ~in_group & (labels.codes >= 0)
         else:
             in_reference = labels.codes == names.index(reference)
+        if group is None and in_group.sum() < fewest:
+            logger.warning(
+                "%r of adata.obs[%r] is left out: it has too few cells, %d (%s).",
+                *(name, groupby, in_group.sum(), because),
+            )
+            continue
         for side, members in ((name, in_group), (reference, in_reference)):
             if members.sum() < fewest:
                 raise ValueError(
@@ -65,6 +75,8 @@ def comparisons(
                 )
         cells = np.flatnonzero(in_group | in_reference)
         found.append(Comparison(name, reference, cells, in_group[cells]))
+    if not found:
+        raise ValueError(f"No group of adata.obs[{groupby!r}] has enough cells: {because}.")
     return found
 
 

@@ -84,7 +84,8 @@ def factor_separation(
         If `adata` lacks the representation, its record or `groupby`.
     ValueError
         If a group is unknown, on both sides or the only one, a side has fewer cells than folds,
-        `n_folds` is below 2, or a score is not finite. Nothing is written then.
+        `n_folds` is below 2, or a score is not finite. Nothing is written then. Where every group
+        is compared, one that is too small is left out with a warning.
 
     Notes
     -----

@@ -104,6 +104,7 @@ def factor_test(
     ValueError
         If a group is unknown, on both sides or the only one, a side has fewer than two cells or
         samples, `n_permutations` is below 1, or a score is not finite. Nothing is written then.
+        Where every group is compared, one that is too small is left out with a warning.
 
     Notes
     -----

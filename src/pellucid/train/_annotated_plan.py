@@ -35,10 +35,10 @@ class AnnotatedAETrainingPlan(AutoencoderTrainingPlan):
         `"Adam"`, with one adaptive step for all genes of a factor, or `"SGD"`, which is equation 7
         of Rybakov et al. 2020.
     lr
-        Learning rate; `None` for 0.01 on log expression and 0.003 on counts. With `"Adam"` it rises
-        to this from three tenths of it over the warm-up, so that each factor finds its own set
-        first, and falls to nothing over the last tenth of training. A small one leaves copies of
-        factors behind that a larger one removes.
+        Learning rate; `None` for 0.01 on log expression and 0.003 on counts. With `"Adam"` it
+        rises to this from three tenths of it over the warm-up, so that each factor finds its own
+        set first, and falls to nothing over the last tenth of training. A small one leaves copies
+        of factors behind that a larger one removes.
     warmup
         Share of the training steps over which the penalties are brought in. Sets are taken at
         their word first: no gene outside a set can enter its factor, so that a factor learns its
