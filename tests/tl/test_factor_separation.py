@@ -143,5 +143,5 @@ def test_a_group_too_small_is_left_out_of_all(factors, caplog):
     (message,) = [r.getMessage() for r in caplog.records if "left out" in r.getMessage()]
     assert message.startswith("'a' of adata.obs['small'] is left out: it has too few cells, 1")
     factors.obs["all small"] = pd.Categorical([f"group {cell}" for cell in range(120)])
-    with pytest.raises(ValueError, match="No group of .*'all small'.* has enough cells"):
+    with pytest.raises(ValueError, match=r"No group of .*'all small'.* has enough cells"):
         pld.tl.factor_separation(factors, groupby="all small", group=None)
