@@ -184,19 +184,29 @@ def part_kang(field: Field, seeds: int) -> list[dict[str, Any]]:
     return rows
 
 
-# As light as the peers' own penalties, from the first step; expiMap's sets take in no gene.
-LIGHT = {"plan": {"warmup": 0.0}, "n_sparse": 0, "inside_weight": 0.0, "group_weight": 0.1}
+# As light as the peers' own penalties, and from the first step, which wants a smaller one. expiMap's
+# sets take in no gene.
+FROM_THE_FIRST_STEP = {
+    "plan": {"warmup": 0.0, "lr": 3e-3},
+    "n_sparse": 0,
+    "inside_weight": 0.0,
+}
 RACES = {
     "intercode": {
         "AnnotatedAE": {},
-        "AnnotatedAE, light penalties": {**LIGHT, "outside_weight": 0.1},
+        "AnnotatedAE, light penalties": {
+            **FROM_THE_FIRST_STEP,
+            "outside_weight": 0.03,
+            "group_weight": 0.03,
+        },
     },
     "expiMap": {
         "AnnotatedAE, nb": {"likelihood": "nb"},
         "AnnotatedAE, nb, sets as they are": {
-            **LIGHT,
+            **FROM_THE_FIRST_STEP,
             "likelihood": "nb",
             "outside_weight": 1e6,
+            "group_weight": 0.1,
         },
     },
 }
