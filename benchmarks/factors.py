@@ -184,8 +184,8 @@ def part_kang(field: Field, seeds: int) -> list[dict[str, Any]]:
     return rows
 
 
-# As light as the peers' own penalties, and from the first step, which wants a smaller one. expiMap's
-# sets take in no gene.
+# Penalties as light as the peers' own, from the first step, for which the learning rate is smaller.
+# expiMap's sets take in no gene.
 FROM_THE_FIRST_STEP = {
     "plan": {"warmup": 0.0, "lr": 3e-3},
     "n_sparse": 0,
