@@ -184,7 +184,7 @@ def part_kang(field: Field, seeds: int) -> list[dict[str, Any]]:
     return rows
 
 
-# Penalties as light as the peers' own, from the first step, for which the learning rate is smaller.
+# Penalties as light as the peers' own, from the first step, at a smaller learning rate.
 # expiMap's sets take in no gene.
 FROM_THE_FIRST_STEP = {
     "plan": {"warmup": 0.0, "lr": 3e-3},
