@@ -389,16 +389,18 @@ def part_projection(field: Field, seeds: int) -> list[dict[str, Any]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the parts and print their tables."""
     command = parser("factors", __doc__, repeats=3)
-    command.add_argument("parts", nargs="*", default=PARTS, choices=[*PARTS, []])
+    command.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
     command.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
     command.add_argument("--contestants", nargs="+", default=list(CONTESTANTS))
     command.add_argument("--seeds", type=int, default=5)
     command.add_argument("--peer-epochs", type=int, help="of expiMap in `speed`, instead of 400")
     given = command.parse_args(arguments)
+    if unknown := set(given.parts) - set(PARTS):
+        command.error(f"unknown parts: {', '.join(sorted(unknown))}; choose from {PARTS}")
     peers = dict(each.split("=", 1) for each in given.peer)
     field = Field(peers, given.contestants, given.threads)
     result: dict[str, Any] = {"benchmark": "factors", **machine(given.threads)}
-    for part in given.parts:
+    for part in given.parts or PARTS:
         if part == "planted":
             rows = part_planted(field, given.seeds)
         elif part == "kang":
