@@ -124,7 +124,7 @@ class AnnotatedAE(QueryMixin, BaseAutoencoder):
 
     ``AnnotatedAE.preset("rybakov2020")`` holds the paper's form: no penalty within sets, none for
     the size of a set, :math:`\lambda_0` in place of scores of variance 1, all penalties from the
-    first step.
+    first step; batches, epochs and learning rate are those of the authors' program.
     """
 
     _module_cls = AnnotatedAEModule
@@ -138,7 +138,7 @@ class AnnotatedAE(QueryMixin, BaseAutoencoder):
                 "weight_by_set_size": False,
                 "score_weight": 0.1,
             },
-            {"batch_size": 62, "plan_kwargs": {"warmup": 0.0}},
+            {"batch_size": 62, "max_epochs": 80, "plan_kwargs": {"lr": 1e-3, "warmup": 0.0}},
         ),
     }
 
