@@ -130,9 +130,11 @@ def jacobian(network: nn.Sequential, x: Tensor) -> np.ndarray:
 
 def ours(network: nn.Sequential, x: Tensor, *, guided: bool) -> np.ndarray:
     """What `pellucid.tl.attribute` calls, in its chunks."""
-    from pellucid.attribution import sum_attributions
+    from pellucid.attribution import Attributor, sum_attributions
 
-    return sum_attributions(network, x.split(1024), guided=guided, absolute=True) / len(x)
+    method = "guided_backprop" if guided else "saliency"
+    attributor = Attributor(network, method, "encoder", n_read=x.shape[1])
+    return sum_attributions(attributor, x.split(1024), absolute=True) / len(x)
 
 
 OURS, REFERENCE = "pellucid", "autograd, a unit at a time"

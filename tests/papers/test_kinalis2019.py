@@ -14,7 +14,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from torch import nn
 
 import pellucid as pld
-from pellucid.attribution import sum_attributions
+from pellucid.attribution import Attributor, sum_attributions
 from pellucid.model import OrthogonalAE
 
 
@@ -172,7 +172,9 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def ours(network: nn.Sequential, x: torch.Tensor, *, guided: bool) -> np.ndarray:
-    return sum_attributions(network, [x], guided=guided, absolute=True) / len(x)
+    method = "guided_backprop" if guided else "saliency"
+    attributor = Attributor(network, method, "encoder", n_read=x.shape[1])
+    return sum_attributions(attributor, [x], absolute=True) / len(x)
 
 
 @pytest.mark.parametrize("activation", [nn.Softplus, nn.ReLU])

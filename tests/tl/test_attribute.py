@@ -288,8 +288,8 @@ def test_untrained_model_warns(counts):
     ("arguments", "error", "message"),
     [
         ({"method": "lrp"}, ValueError, r"method='lrp' is unknown; .*'guided_backprop'"),
-        ({"side": "decoder"}, ValueError, r"side='decoder' is unknown"),
-        ({"aggregate": "pca"}, ValueError, r"aggregate='pca' is unknown; .*'mean_abs'"),
+        ({"side": "genes"}, ValueError, r"side='genes' is unknown; .*'decoder'"),
+        ({"aggregate": "sum"}, ValueError, r"aggregate='sum' is unknown; .*'mean_abs'"),
         ({"groupby": "louvain"}, KeyError, r"groupby='louvain' not found.*'population'"),
         ({"groupby": "nothing"}, ValueError, r"holds no label: every value is missing"),
     ],
@@ -335,12 +335,6 @@ def test_no_cells(counts, model, unchanged):
     none.uns.clear()
     with unchanged(none), pytest.raises(ValueError, match="adata has no cells"):
         pld.tl.attribute(none, model)
-
-
-def test_encoder_of_covariates_is_refused(counts, unchanged):
-    model = scvi_model("SCVI_batches", counts, trained=False, encode_covariates=True)
-    with unchanged(counts), pytest.raises(TypeError, match=r"encode_covariates=True.*genes alone"):
-        pld.tl.attribute(counts, model)
 
 
 @pytest.mark.parametrize("cls", [scvi.model.CondSCVI, scvi.model.AmortizedLDA])

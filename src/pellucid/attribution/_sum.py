@@ -1,39 +1,40 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from ._absolute import add_absolute_products
-from ._autograd import gradients
-from ._chain import Chain, as_chain, signals, slopes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from concurrent.futures import Executor
 
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from ._attributed import Attributed
+    from ._attributor import Attributor
+
+# Where sums of absolute products can be accumulated in cache.
+_KERNEL = ("cpu", torch.float32)
 
 
 def sum_attributions(
-    network: nn.Module, batches: Iterable[Tensor], *, guided: bool, absolute: bool
+    attributor: Attributor, batches: Iterable[Tensor], *, absolute: bool
 ) -> np.ndarray:
-    """Sum over cells of the gradient of every unit by every gene.
+    """Sum over cells of the attributions of every unit and gene.
 
-    A stack of linear layers, batch normalisation in evaluation, dropout and elementwise
-    activations is one chain of matrix products; anything else goes through autograd. Nothing of
-    size cells x genes x units is held.
+    Nothing of size cells x genes x units is held.
 
     Parameters
     ----------
-    network
-        From genes to units, in evaluation mode.
+    attributor
+        Network and method.
     batches
-        What it reads, cells x genes each.
-    guided
-        Whether to clip negative gradients at every activation (guided back-propagation).
+        What the network reads, cells x inputs each.
     absolute
         Whether to sum absolute values.
 
@@ -41,35 +42,30 @@ def sum_attributions(
     -------
     Units x genes, float64.
     """
-    chain = as_chain(network)
-    total: np.ndarray | None = None
-    for x in batches:
-        if total is None:
-            with torch.no_grad():
-                n_units = network(x[:1]).shape[1]
-            total = np.zeros((n_units, x.shape[1]))
-        if chain is None:
-            for unit, gradient in enumerate(gradients(network, x, guided=guided)):
-                gradient = gradient.abs() if absolute else gradient
-                total[unit] += gradient.sum(0).cpu().numpy()
-        else:
-            with torch.no_grad(), ThreadPoolExecutor(torch.get_num_threads()) as threads:
-                _add_chain(chain, x, total, threads, guided=guided, absolute=absolute)
-    if total is None:
+    batches = iter(batches)
+    first = next(batches, None)
+    if first is None:
         raise ValueError("no cells to attribute: batches is empty.")
+    total = np.zeros(attributor.shape(first))
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        for attributed in attributor(chain([first], batches), range(len(total))):
+            if absolute:
+                _add_absolute(attributed, total[attributed.unit], threads)
+            else:
+                total[attributed.unit] += _signed_sum(attributed).cpu().numpy()
     return total
 
 
-def _add_chain(
-    chain: Chain, x: Tensor, out: np.ndarray, threads: Executor, *, guided: bool, absolute: bool
-) -> None:
-    lowest = chain.lowest.weight
-    at = slopes(chain, x)
-    for unit in range(len(out)):
-        signal, outputs = signals(chain, at, len(x), unit, guided=guided)
-        if not absolute:
-            out[unit] += (signal.sum(0) @ lowest[outputs]).cpu().numpy()
-        elif x.device.type == "cpu":
-            add_absolute_products(signal.numpy(), lowest[outputs].numpy(), out[unit], threads)
-        else:
-            out[unit] += (signal @ lowest[outputs]).abs_().sum(0).cpu().numpy()
+def _signed_sum(attributed: Attributed) -> Tensor:
+    signal, weight = attributed.signal, attributed.weight
+    if signal is None or weight is None:
+        return attributed.dense().sum(0)
+    return signal.sum(0) @ weight
+
+
+def _add_absolute(attributed: Attributed, out: np.ndarray, threads: Executor) -> None:
+    signal, weight = attributed.signal, attributed.weight
+    if signal is None or weight is None or (signal.device.type, signal.dtype) != _KERNEL:
+        out += attributed.dense().abs().sum(0).cpu().numpy()
+    else:
+        add_absolute_products(signal.numpy(), weight.numpy(), out, threads)

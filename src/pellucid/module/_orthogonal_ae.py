@@ -92,6 +92,14 @@ class OrthogonalAEModule(BaseModuleClass):
             return torch.log1p(x / self.library(x))
         return x
 
+    def encoder_reads(self, tensors: dict[str, Tensor]) -> Tensor:
+        """Input of `encoder`, cells x genes."""
+        return self.encoder_input(tensors[REGISTRY_KEYS.X_KEY])
+
+    def decoder_reads(self, tensors: dict[str, Tensor], z: Tensor) -> Tensor:
+        """Input of `decoder`, cells x units."""
+        return z
+
     def _get_inference_input(self, tensors: dict[str, Tensor], **kwargs) -> dict[str, Tensor]:
         return {"x": tensors[REGISTRY_KEYS.X_KEY]}
 
