@@ -6,6 +6,7 @@ from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager
 from scvi.data._constants import _SETUP_ARGS_KEY as SETUP_ARGS_KEY
 from scvi.data.fields import CategoricalJointObsField, LayerField, NumericalJointObsField
+from scvi.dataloaders import DataSplitter
 from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
 from scvi.model.base._archesmixin import _get_loaded_data as get_loaded_data
 from scvi.model.base._save_load import _initialize_model as initialize_model
@@ -22,6 +23,7 @@ __all__ = [
     "BaseModelClass",
     "BaseModuleClass",
     "CategoricalJointObsField",
+    "DataSplitter",
     "LayerField",
     "LossOutput",
     "NumericalJointObsField",

@@ -20,18 +20,31 @@ GENE_SET_IMPACT = "gene_set_impact"
 FACTORS = "factors"
 FACTOR_SEPARATION = "factor_separation"
 FACTOR_TEST = "factor_test"
+ATTRIBUTION_AGREEMENT = "attribution_agreement"
 
 # A unit is dead whose standard deviation over cells is below this share of the largest one.
 DEAD_BELOW = 0.01
 
-LATENT = {"OrthogonalAE": "X_orthogonal_ae", "AnnotatedAE": "X_annotated_ae"}
-LOADINGS = {"AnnotatedAE": "annotated_ae_loadings"}
+LATENT = {
+    "OrthogonalAE": "X_orthogonal_ae",
+    "AnnotatedAE": "X_annotated_ae",
+    "SIVAE": "X_sivae",
+}
+LOADINGS = {
+    "AnnotatedAE": "annotated_ae_loadings",
+    "SIVAE": "sivae_loadings",
+    "LinearSCVI": "linearscvi_loadings",
+}
 
 
 def latent(model: object) -> str:
     """Default key of a model's latent representation in `obsm`, and of its record in `uns`."""
-    name = type(model).__name__
-    return LATENT.get(name, f"X_{name.lower()}")
+    return latent_of(type(model).__name__)
+
+
+def latent_of(model_class: str) -> str:
+    """The same, by the name of the model's class."""
+    return LATENT.get(model_class, f"X_{model_class.lower()}")
 
 
 def representation(adata: AnnData, key: str | None) -> str:
@@ -45,6 +58,13 @@ def loadings(model: object) -> str:
     """Default key of a model's loadings in `varm`, and of their record in `uns`."""
     name = type(model).__name__
     return LOADINGS.get(name, f"{name.lower()}_loadings")
+
+
+def found_loadings(adata: AnnData, key: str | None) -> str:
+    """The key that was asked for, or the first default key under which there are loadings."""
+    if key is not None:
+        return key
+    return next((name for name in LOADINGS.values() if name in adata.varm), LOADINGS["SIVAE"])
 
 
 def annotated(key: str) -> str:

@@ -49,7 +49,12 @@ def check_unique(names: pd.Index, what: str) -> None:
 
 
 def check_expression(
-    adata: AnnData, layer: str | None = None, *, counts: bool = False, log: bool = False
+    adata: AnnData,
+    layer: str | None = None,
+    *,
+    counts: bool = False,
+    log: bool = False,
+    scaled: bool = False,
 ) -> None:
     """Raise unless the expression matrix can be modelled.
 
@@ -63,6 +68,8 @@ def check_expression(
         Whether the values must be counts: whole numbers, of which at least one exceeds 0.
     log
         Whether they must be log expression: not whole numbers throughout, of which one is large.
+    scaled
+        Whether they may be negative, as scaled data are.
     """
     source = expression_source(layer)
     matrix = expression_matrix(adata, layer)
@@ -77,7 +84,7 @@ def check_expression(
                 f"{source} holds NaN or infinite values; remove those cells or genes, or fill the "
                 "values, before modelling."
             )
-        if (values < 0).any():
+        if not scaled and (values < 0).any():
             raise ValueError(
                 f"{source} holds negative values (lowest {values.min():.3g}), as scaled data do; "
                 "expression here must be non-negative. Pass layer= with counts or log data."
@@ -91,7 +98,7 @@ def check_expression(
                 "holds the counts, or model log data (input_type='log' or likelihood='normal', "
                 "whichever the model has)."
             )
-        largest = max(largest, float(values.max(initial=0)))
+        largest = max(largest, float(np.abs(values).max(initial=0)))
     if largest == 0:
         raise ValueError(f"{source} holds nothing but zeros.")
     if log and whole and largest > _LARGEST_LOG:

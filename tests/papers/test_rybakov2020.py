@@ -9,7 +9,7 @@ import torch
 from scipy.stats import nbinom
 
 import pellucid as pld
-from pellucid.module import AnnotatedAEModule
+from pellucid.module import AnnotatedAEModule, Covariates
 from pellucid.train import ProximalGradient, proximal_step
 
 KINDS = {
@@ -135,9 +135,7 @@ def module(in_set, **kwargs) -> AnnotatedAEModule:
         "n_hidden": 8,
         "n_layers": 1,
         "dropout_rate": 0.0,
-        "n_categories": [],
-        "continuous_mean": torch.zeros(0),
-        "continuous_scale": torch.zeros(0),
+        "covariates": Covariates([], torch.zeros(0), torch.zeros(0)),
         "n_hidden_covariates": 0,
         "likelihood": "normal",
     }

@@ -2,5 +2,6 @@
 
 from ._annotated_ae import AnnotatedAE
 from ._orthogonal_ae import OrthogonalAE
+from ._sivae import SIVAE
 
-__all__ = ["AnnotatedAE", "OrthogonalAE"]
+__all__ = ["SIVAE", "AnnotatedAE", "OrthogonalAE"]

@@ -1,31 +1,23 @@
 from __future__ import annotations
 
-import logging
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 
-from pellucid._compat import (
-    REGISTRY_KEYS,
-    AnnDataManager,
-    CategoricalJointObsField,
-    LayerField,
-    NumericalJointObsField,
-    setup_anndata_dsp,
-)
+from pellucid._compat import setup_anndata_dsp
 from pellucid._keys import GENE_SETS, string_array
 from pellucid._validate import check_expression, expression_matrix
 from pellucid.module import AnnotatedAEModule
 from pellucid.train import AnnotatedAETrainingPlan
 
 from ._base import BaseAutoencoder, Preset
-from ._covariates import check_covariates
+from ._covariates import CovariatesMixin
 from ._factors import factor_sets, report_factors
 from ._moments import moments
-from ._query import QueryMixin, known_levels
+from ._query import QueryMixin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,15 +26,13 @@ if TYPE_CHECKING:
 
     from pellucid.module._annotated_ae import Likelihood
 
-logger = logging.getLogger("pellucid")
-
 # Steps of training at least, unless `max_epochs` is given; and passes over the cells.
 _STEPS, _EPOCHS = 1200, 20
 # Learning rate of an encoder that has been trained before.
 _FINE_TUNING = 1e-3
 
 
-class AnnotatedAE(QueryMixin, BaseAutoencoder):
+class AnnotatedAE(CovariatesMixin, QueryMixin, BaseAutoencoder):
     r"""Autoencoder whose factors carry the names of gene sets :cite:p:`Rybakov2020`.
 
     A deep encoder reads a cell's scores :math:`z` and a linear decoder :math:`z W^T` writes its
@@ -129,7 +119,7 @@ class AnnotatedAE(QueryMixin, BaseAutoencoder):
 
     _module_cls = AnnotatedAEModule
     _training_plan_cls = AnnotatedAETrainingPlan
-    _presets = {  # noqa: RUF012
+    _presets: ClassVar[dict[str, Preset]] = {
         "rybakov2020": Preset(
             {
                 "n_sparse": 0,
@@ -195,8 +185,6 @@ class AnnotatedAE(QueryMixin, BaseAutoencoder):
             )
 
         roots = torch.from_numpy(sizes).float().sqrt() if weight_by_set_size else 1.0
-        covariates = adata.obs[self._continuous_keys].to_numpy(np.float32)
-        deviation = covariates.std(0)
         self.module = self._module_cls(
             torch.from_numpy(in_set),
             inside_weight=weights(inside_weight, sparse_weight),
@@ -210,9 +198,7 @@ class AnnotatedAE(QueryMixin, BaseAutoencoder):
             n_hidden=n_hidden,
             n_layers=n_layers,
             dropout_rate=dropout_rate,
-            n_categories=self._n_categories,
-            continuous_mean=torch.from_numpy(covariates.mean(0)),
-            continuous_scale=torch.from_numpy(np.where(deviation > 0, deviation, 1)),
+            covariates=self._covariates(),
             n_hidden_covariates=n_hidden_covariates,
             likelihood=likelihood,
         )
@@ -220,7 +206,7 @@ class AnnotatedAE(QueryMixin, BaseAutoencoder):
             f"AnnotatedAE with the following params: \nannotated factors: {len(gene_sets)}, "
             f"n_sparse: {n_sparse}, n_dense: {n_dense}, likelihood: {likelihood}, n_hidden: "
             f"{n_hidden}, n_layers: {n_layers}, covariates: {len(self._n_categories)} categorical "
-            f"and {covariates.shape[1]} continuous"
+            f"and {len(self._continuous_keys)} continuous"
         )
         # Dropout and batches are for training: an untrained encoder, too, reads each cell alone.
         self.module.eval()
@@ -254,28 +240,14 @@ class AnnotatedAE(QueryMixin, BaseAutoencoder):
         KeyError
             If `layer` is not in `adata.layers`, or a covariate not in `adata.obs`.
         """
-        setup_method_args = cls._get_setup_method_args(**locals())
-        check_expression(adata, layer)
-        known: dict[str, Any] = {}
-        if "source_registry" in kwargs and not kwargs.get("extend_categories"):
-            known = known_levels(kwargs["source_registry"])
-        check_covariates(adata, categorical_covariate_keys, continuous_covariate_keys, known=known)
-        adata_manager = AnnDataManager(
-            fields=[
-                LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),
-                CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
-                NumericalJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
-            ],
-            setup_method_args=setup_method_args,
+        cls._register_with_covariates(
+            adata,
+            layer,
+            categorical_covariate_keys,
+            continuous_covariate_keys,
+            setup_method_args=cls._get_setup_method_args(**locals()),
+            **kwargs,
         )
-        adata_manager.register_fields(adata, **kwargs)
-        cls.register_manager(adata_manager)
-
-    def _validate_anndata(self, adata: AnnData | None = None, **kwargs) -> AnnData:
-        if adata is not None and adata is not self.adata:
-            known = known_levels(self.registry)
-            check_covariates(adata, list(known), self._continuous_keys, known=known)
-        return super()._validate_anndata(adata, **kwargs)
 
     def _in_set(self, gene_sets: Mapping[str, Sequence[str]]) -> np.ndarray:
         """Whether a gene stands in a factor's set, factors x genes."""
@@ -288,16 +260,6 @@ class AnnotatedAE(QueryMixin, BaseAutoencoder):
     @property
     def _log_setting(self) -> str | None:
         return "likelihood='normal'" if self.module.likelihood == "normal" else None
-
-    @property
-    def _n_categories(self) -> list[int]:
-        state = self.adata_manager.get_state_registry(REGISTRY_KEYS.CAT_COVS_KEY)
-        return list(state.get("n_cats_per_key", []))
-
-    @property
-    def _continuous_keys(self) -> list[str]:
-        arguments = self.adata_manager._get_setup_method_args()["setup_args"]
-        return list(arguments["continuous_covariate_keys"] or [])
 
     @property
     def latent_names(self) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from copy import deepcopy
 from math import ceil, floor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pellucid")
 
-# Without the penalties, which may go on falling while the fit of held-out cells gets worse.
-_MONITOR = "reconstruction_loss_validation"
-
 
 class Preset(NamedTuple):
     """A paper's settings: arguments of the model and of :meth:`train`."""
@@ -45,7 +42,9 @@ class Preset(NamedTuple):
 class BaseAutoencoder(UnsupervisedTrainingMixin, BaseModelClass):
     """Autoencoders over one expression matrix, whose module has `encoder_input` and `encoder`."""
 
-    _presets: dict[str, Preset]
+    _presets: ClassVar[dict[str, Preset]] = {}
+    # Without the penalties, which may go on falling while the fit of held-out cells gets worse.
+    _monitor = "reconstruction_loss_validation"
 
     @classmethod
     @setup_anndata_dsp.dedent
@@ -215,15 +214,10 @@ class BaseAutoencoder(UnsupervisedTrainingMixin, BaseModelClass):
         """The setting by which the model was built for log expression; `None` for counts."""
         raise NotImplementedError
 
-    def _fit(
-        self,
-        *,
-        train_size: float | None,
-        validation_size: float | None,
-        early_stopping: bool,
-        **kwargs,
-    ) -> None:
-        """scvi-tools' `train`, ending with the best weights where it stops early."""
+    def _n_held_out(
+        self, train_size: float | None, validation_size: float | None, early_stopping: bool
+    ) -> int:
+        """Number of cells that are held out of training, if these are enough."""
         n_obs = self.adata.n_obs
         if validation_size is None:
             n_held_out = n_obs - ceil(n_obs * (0.9 if train_size is None else train_size))
@@ -235,16 +229,28 @@ class BaseAutoencoder(UnsupervisedTrainingMixin, BaseModelClass):
                 "Training needs at least 3 cells, and early stopping one that is held out: pass a "
                 "smaller train_size, such as 0.5, or early_stopping=False."
             )
+        return n_held_out
+
+    def _fit(
+        self,
+        *,
+        train_size: float | None,
+        validation_size: float | None,
+        early_stopping: bool,
+        **kwargs,
+    ) -> None:
+        """scvi-tools' `train`, ending with the best weights where it stops early."""
+        n_held_out = self._n_held_out(train_size, validation_size, early_stopping)
         callbacks = [*kwargs.pop("callbacks", [])]
         if early_stopping:
-            callbacks.append(BestWeights(_MONITOR))
+            callbacks.append(BestWeights(self._monitor))
         # Lightning keeps the mode that it finds, and dropout acts in one of them.
         self.module.train()
         super().train(
             train_size=train_size,
             validation_size=validation_size,
             early_stopping=early_stopping,
-            early_stopping_monitor=_MONITOR,
+            early_stopping_monitor=self._monitor,
             check_val_every_n_epoch=kwargs.pop(
                 "check_val_every_n_epoch", 1 if n_held_out else None
             ),

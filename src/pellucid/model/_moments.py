@@ -35,8 +35,7 @@ def moments(matrix: Any, likelihood: Likelihood) -> Moments:
     share = np.maximum(total / total.sum(), 1e-9)
     if likelihood == "normal":
         return Moments(total, _root_mean(variance), 1.0, 1.0, share)
-    sums = [np.asarray(block.sum(axis=1)).ravel() for block in row_blocks(matrix)]
-    library = np.maximum(np.concatenate(sums), 1)
+    library = _library(matrix)
     reference = float(np.median(library))
     mean, variance = _by_gene(_scaled(matrix, reference / library))
     # The variance of a count's logarithm is, to first order, that of the count over its squared
@@ -44,6 +43,43 @@ def moments(matrix: Any, likelihood: Likelihood) -> Moments:
     information = mean**2 / np.maximum(variance, np.finfo(np.float32).tiny)
     mean, variance = _by_gene(np.log1p(block) for block in _scaled(matrix, reference / library))
     return Moments(mean, _root_mean(variance), _root_mean(information**2) ** 0.5, reference, share)
+
+
+class Standardising(NamedTuple):
+    """Moments by which log expression is centred and scaled."""
+
+    mean: np.ndarray
+    """Mean of each gene's log expression."""
+    deviation: np.ndarray
+    """Its standard deviation, or 1 if it does not vary."""
+    reference_library: float
+    """Median total of a cell; 1 for log expression."""
+    log_library: tuple[float, float]
+    """Mean and standard deviation of the logarithm of a cell's total; 0 and 0 for log
+    expression."""
+    share: np.ndarray
+    """Share of each gene in the total of all cells, never 0; equal shares for log expression."""
+
+
+def standardising(matrix: Any, likelihood: Likelihood) -> Standardising:
+    """Moments of log expression, or of that of counts whose cells have the median total."""
+    mean, variance = _by_gene(row_blocks(matrix))
+    share, reference, log_library = np.full(mean.shape, 1 / mean.size), 1.0, (0.0, 0.0)
+    if likelihood == "nb":
+        share = np.maximum(mean / mean.sum(), 1e-9)
+        library = _library(matrix)
+        reference = float(np.median(library))
+        log_library = (float(np.log(library).mean()), float(np.log(library).std()))
+        mean, variance = _by_gene(np.log1p(x) for x in _scaled(matrix, reference / library))
+    # A variance that is but rounding is none.
+    deviation = np.sqrt(np.where(variance > 1e-12 * (1 + mean**2), variance, 1))
+    return Standardising(mean, deviation, reference, log_library, share)
+
+
+def _library(matrix: Any) -> np.ndarray:
+    """Total of each cell, 1 at least."""
+    sums = [np.asarray(block.sum(axis=1)).ravel() for block in row_blocks(matrix)]
+    return np.maximum(np.concatenate(sums), 1)
 
 
 def _root_mean(values: np.ndarray) -> float:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -105,7 +105,7 @@ class OrthogonalAE(BaseAutoencoder):
     """
 
     _module_cls = OrthogonalAEModule
-    _presets = {  # noqa: RUF012
+    _presets: ClassVar[dict[str, Preset]] = {
         "kinalis2019": Preset(
             {
                 "n_hidden": 128,

@@ -3,75 +3,80 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from pellucid._compat import (
-    REGISTRY_KEYS,
     SETUP_ARGS_KEY,
     get_loaded_data,
     initialize_model,
 )
 from pellucid._validate import check_genes
 
+from ._covariates import known_levels
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
     from anndata import AnnData
     from torch import Tensor
 
-    from pellucid.module import AnnotatedAEModule
-
-_COVARIATE_WEIGHTS = ("covariate_decoder.weight", "covariate_decoder.0.weight")
-
-
-def known_levels(registry: dict[str, Any]) -> dict[str, Any]:
-    """Levels of each categorical covariate that a registry knows."""
-    fields = registry["field_registries"][REGISTRY_KEYS.CAT_COVS_KEY]
-    return fields["state_registry"].get("mappings", {})
+    from pellucid.module import AnnotatedAEModule, SIVAEModule
 
 
 def with_new_levels(
-    state: dict[str, Tensor], before: Sequence[int], after: Sequence[int]
-) -> tuple[dict[str, Tensor], Tensor]:
+    state: dict[str, Tensor],
+    reading: Mapping[str, int],
+    before: Sequence[int],
+    after: Sequence[int],
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Weights for more levels of the covariates; a new one starts as the mean of the old.
 
     Parameters
     ----------
     state
         Weights of the trained module.
+    reading
+        Those whose last columns read covariates, and the first of these columns.
     before, after
         Levels of each categorical covariate, the new ones last.
 
     Returns
     -------
-    The weights, and which columns of the weight that reads covariates are new.
+    The weights, and which columns of those that read covariates are new.
     """
-    key = next((key for key in _COVARIATE_WEIGHTS if key in state), None)
-    if key is None:
-        return state, torch.zeros(0, dtype=torch.bool)
-    weight, parts, new, start = state[key], [], [], 0
-    for n_before, n_after in zip(before, after, strict=True):
-        known = weight[:, start : start + n_before]
-        parts += [known, known.mean(1, keepdim=True).expand(-1, n_after - n_before)]
-        new += [False] * n_before + [True] * (n_after - n_before)
-        start += n_before
-    parts.append(weight[:, start:])
-    new += [False] * parts[-1].shape[1]
-    return {**state, key: torch.cat(parts, dim=1)}, torch.tensor(new)
+    state, new = dict(state), {}
+    for key, start in reading.items():
+        weight = state[key]
+        parts, is_new = [weight[:, :start]], [False] * start
+        for n_before, n_after in zip(before, after, strict=True):
+            known = weight[:, start : start + n_before]
+            parts += [known, known.mean(1, keepdim=True).expand(-1, n_after - n_before)]
+            is_new += [False] * n_before + [True] * (n_after - n_before)
+            start += n_before
+        parts.append(weight[:, start:])
+        is_new += [False] * parts[-1].shape[1]
+        state[key], new[key] = torch.cat(parts, dim=1), torch.tensor(is_new)
+    return state, new
 
 
-def freeze(module: AnnotatedAEModule, new: Tensor) -> None:
+def freeze(module: AnnotatedAEModule | SIVAEModule, new: Mapping[str, Tensor]) -> None:
     """Leave to training the encoder, its norms apart, and the effects of new levels."""
     trainable = {id(weight) for weight in module.encoder.parameters()}
     for name, weight in module.named_parameters():
-        if name in _COVARIATE_WEIGHTS and new.any():
-            weight.register_hook(lambda gradient: gradient * new.to(gradient.device))
+        if id(weight) in trainable:
+            continue
+        if name in new and new[name].any():
+            columns = new[name]
+            weight.register_hook(
+                lambda gradient, columns=columns: gradient * columns.to(gradient.device)
+            )
         else:
-            weight.requires_grad_(id(weight) in trainable)
-    module.hold_norms()
+            weight.requires_grad_(False)
+    if hasattr(module, "hold_norms"):
+        module.hold_norms()
 
 
 class QueryMixin:
@@ -135,7 +140,8 @@ class QueryMixin:
         )
         model = initialize_model(cls, adata, registry, attributes, None)
         before = [len(levels) for levels in known_levels(registry).values()]
-        state, new = with_new_levels(state, before, model._n_categories)
+        reading = model.module.covariate_weights
+        state, new = with_new_levels(state, reading, before, model._n_categories)
         model.module.load_state_dict(state)
         if not unfrozen:
             freeze(model.module, new)

@@ -1,6 +1,8 @@
 """The networks."""
 
 from ._annotated_ae import AnnotatedAEModule
+from ._covariates import Covariates
 from ._orthogonal_ae import OrthogonalAEModule
+from ._sivae import SIVAEModule
 
-__all__ = ["AnnotatedAEModule", "OrthogonalAEModule"]
+__all__ = ["AnnotatedAEModule", "Covariates", "OrthogonalAEModule", "SIVAEModule"]

@@ -9,10 +9,12 @@ from torch.nn import functional
 
 from pellucid._compat import REGISTRY_KEYS, BaseModuleClass, LossOutput, auto_move_data
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from ._likelihood import negative_binomial_loss
 
+if TYPE_CHECKING:
     from torch import Tensor
+
+    from ._covariates import Covariates
 
 Likelihood = Literal["normal", "nb"]
 
@@ -43,10 +45,8 @@ class AnnotatedAEModule(BaseModuleClass):
         Share of each gene in all counts; `likelihood="nb"` only.
     n_hidden, n_layers, dropout_rate
         Of the encoder.
-    n_categories
-        Levels of each categorical covariate.
-    continuous_mean, continuous_scale
-        Mean and standard deviation of each continuous covariate.
+    covariates
+        What stands beside expression.
     n_hidden_covariates
         Width of the hidden layer between covariates and genes; 0 for none.
     likelihood
@@ -68,9 +68,7 @@ class AnnotatedAEModule(BaseModuleClass):
         n_hidden: int,
         n_layers: int,
         dropout_rate: float,
-        n_categories: Sequence[int],
-        continuous_mean: Tensor,
-        continuous_scale: Tensor,
+        covariates: Covariates,
         n_hidden_covariates: int,
         likelihood: Likelihood,
     ):
@@ -80,7 +78,7 @@ class AnnotatedAEModule(BaseModuleClass):
         self.likelihood = likelihood
         self.score_weight = score_weight
         self._norms_held = False
-        self.n_categories = list(n_categories)
+        self.covariates = covariates
         self.register_buffer("in_set", in_set)
         self.register_buffer("inside_weight", inside_weight)
         self.register_buffer("outside_weight", outside_weight)
@@ -88,8 +86,6 @@ class AnnotatedAEModule(BaseModuleClass):
         self.register_buffer("gene_mean", gene_mean)
         self.register_buffer("gene_scale", torch.tensor(float(gene_scale)))
         self.register_buffer("reference_library", torch.tensor(float(reference_library)))
-        self.register_buffer("continuous_mean", continuous_mean)
-        self.register_buffer("continuous_scale", continuous_scale)
 
         layers: list[nn.Module] = []
         sizes = [n_input, *[n_hidden] * n_layers]
@@ -107,7 +103,7 @@ class AnnotatedAEModule(BaseModuleClass):
         start[unannotated] = 0.2 * _FIRST_LOADING * torch.randn(int(unannotated.sum()), n_input)
         self.loadings = nn.Parameter(start)
 
-        n_covariates = sum(n_categories) + len(continuous_mean)
+        n_covariates = len(covariates)
         if n_covariates and n_hidden_covariates:
             self.covariate_decoder: nn.Module | None = nn.Sequential(
                 nn.Linear(n_covariates, n_hidden_covariates),
@@ -129,6 +125,14 @@ class AnnotatedAEModule(BaseModuleClass):
         """Which factors have a loading that is not zero."""
         return (self.loadings != 0).any(1)
 
+    @property
+    def covariate_weights(self) -> dict[str, int]:
+        """Weights whose last columns read covariates, and the first of these columns."""
+        if self.covariate_decoder is None:
+            return {}
+        hidden = isinstance(self.covariate_decoder, nn.Sequential)
+        return {"covariate_decoder.0.weight" if hidden else "covariate_decoder.weight": 0}
+
     def encoder_input(self, x: Tensor) -> Tensor:
         """What the encoder reads of the data: the space in which attributions are taken."""
         if self.likelihood == "nb":
@@ -136,19 +140,21 @@ class AnnotatedAEModule(BaseModuleClass):
             x = torch.log1p(x * (self.reference_library / library))
         return (x - self.gene_mean) / self.gene_scale
 
-    def covariate_input(self, tensors: dict[str, Tensor]) -> Tensor | None:
-        """Covariates as the decoder reads them: one-hot levels and standardised numbers."""
-        parts = []
-        if self.n_categories:
-            codes = tensors[REGISTRY_KEYS.CAT_COVS_KEY].long()
-            parts += [
-                functional.one_hot(codes[:, place], n_levels)
-                for place, n_levels in enumerate(self.n_categories)
-            ]
-        if len(self.continuous_mean):
-            values = tensors[REGISTRY_KEYS.CONT_COVS_KEY]
-            parts.append((values - self.continuous_mean) / self.continuous_scale)
-        return torch.cat(parts, dim=1).to(self.loadings.dtype) if parts else None
+    def encoder_reads(self, tensors: dict[str, Tensor]) -> Tensor:
+        """Input of `encoder`, cells x genes."""
+        return self.encoder_input(tensors[REGISTRY_KEYS.X_KEY])
+
+    @property
+    def decoder(self) -> nn.Linear:
+        """From units to genes: log expression, up to what covariates add to it in a cell."""
+        n_latent, n_input = self.loadings.shape
+        linear = nn.Linear(n_latent, n_input, bias=False, device="meta")
+        linear.weight = nn.Parameter(self.loadings.detach().T)
+        return linear.train(self.training)
+
+    def decoder_reads(self, tensors: dict[str, Tensor], z: Tensor) -> Tensor:
+        """Input of `decoder`, cells x units. Covariates add up with units, and so stay out."""
+        return z
 
     def _get_inference_input(self, tensors: dict[str, Tensor], **kwargs) -> dict[str, Tensor]:
         return {"x": tensors[REGISTRY_KEYS.X_KEY]}
@@ -159,7 +165,7 @@ class AnnotatedAEModule(BaseModuleClass):
         return {
             "z": inference_outputs["z"],
             "library": tensors[REGISTRY_KEYS.X_KEY].sum(1, keepdim=True).clamp(min=1),
-            "covariates": self.covariate_input(tensors),
+            "covariates": self.covariates(tensors),
         }
 
     @auto_move_data
@@ -192,16 +198,7 @@ class AnnotatedAEModule(BaseModuleClass):
         """
         if self.likelihood == "normal":
             return (encoder_input - generated["linear"]).square().sum(1)
-        inverse = self.log_inverse_dispersion.exp()
-        nonzero = x.nonzero(as_tuple=True)
-        of_gene = inverse[nonzero[1]]
-        normaliser = torch.lgamma(of_gene) - torch.lgamma(x[nonzero] + of_gene)
-        loss = (
-            (x + inverse) * (generated["mean"] + inverse).log()
-            - x * generated["linear"]
-            - inverse * self.log_inverse_dispersion
-        ).sum(1)
-        return 2 * loss.index_add(0, nonzero[0], normaliser)
+        return 2 * negative_binomial_loss(x, generated["linear"], self.log_inverse_dispersion)
 
     def loss(
         self,

@@ -2,6 +2,7 @@
 
 from ._annotated_ae import annotated_ae
 from ._attribute import attribute
+from ._attribution_agreement import attribution_agreement
 from ._factor_separation import factor_separation
 from ._factor_test import factor_test
 from ._gene_set_impact import gene_set_impact
@@ -10,10 +11,12 @@ from ._loadings import loadings
 from ._orthogonal_ae import orthogonal_ae
 from ._orthogonality import orthogonality
 from ._rank_factors import rank_factors
+from ._sivae import sivae
 
 __all__ = [
     "annotated_ae",
     "attribute",
+    "attribution_agreement",
     "factor_separation",
     "factor_test",
     "gene_set_impact",
@@ -22,4 +25,5 @@ __all__ = [
     "orthogonal_ae",
     "orthogonality",
     "rank_factors",
+    "sivae",
 ]

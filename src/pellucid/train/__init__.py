@@ -7,13 +7,16 @@ from ._plan import OrthogonalAETrainingPlan
 from ._proximal import proximal_step
 from ._proximal_gradient import ProximalGradient
 from ._seed import seeded
+from ._sivae_plan import GeneSplitter, SIVAETrainingPlan
 
 __all__ = [
     "AnnotatedAETrainingPlan",
     "BestWeights",
+    "GeneSplitter",
     "OnlineTrainingPlan",
     "OrthogonalAETrainingPlan",
     "ProximalGradient",
+    "SIVAETrainingPlan",
     "proximal_step",
     "seeded",
 ]
