@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -11,11 +12,12 @@ from ._through_autograd import through_autograd, through_derivatives
 from ._through_chain import through_decoder, through_encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor, nn
 
     from ._attributed import Attributed
+    from ._path import Path
 
 Side = Literal["encoder", "decoder"]
 
@@ -60,7 +62,7 @@ class Attributor:
             Which units.
         """
         guided, secant = self.method == "guided_backprop", self.method == "deep_lift"
-        chain = as_chain(self.network)
+        along = self._along(guided=guided, secant=secant)
         for path in paths(
             self.method,
             batches,
@@ -68,9 +70,18 @@ class Attributor:
             background=self.background,
             random_state=self.random_state,
         ):
-            if chain is None:
-                through = through_autograd if self.side == "encoder" else through_derivatives
-                yield from through(self.network, path, units, guided=guided, secant=secant)
-            else:
-                along = through_encoder if self.side == "encoder" else through_decoder
-                yield from along(chain, path, units, guided=guided, secant=secant)
+            yield from along(path, units)
+
+    def _along(
+        self, *, guided: bool, secant: bool
+    ) -> Callable[[Path, Sequence[int]], Iterator[Attributed]]:
+        """The way to attributions along a path, by the kind of network and its side."""
+        chain = as_chain(self.network)
+        if chain is None:
+            through = through_autograd if self.side == "encoder" else through_derivatives
+            return partial(through, self.network, guided=guided, secant=secant)
+        if self.side == "encoder":
+            weight = chain.lowest.weight.detach()[:, : self.n_read].contiguous()
+            return partial(through_encoder, chain, weight, guided=guided, secant=secant)
+        last = chain.last_weight(guided=guided)
+        return partial(through_decoder, chain, last, guided=guided, secant=secant)

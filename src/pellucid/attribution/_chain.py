@@ -61,21 +61,33 @@ class Chain(NamedTuple):
         """The last linear layer."""
         return cast("nn.Linear", self.upper[self.n_inner - 1]) if self.n_inner else self.lowest
 
-    def clipped(self) -> Tensor | None:
-        """The last weight as guided back-propagation passes it, hidden x outputs.
+    @property
+    def ends_in_norms(self) -> bool:
+        """Whether nothing but batch normalisation stands above the last linear layer, if that."""
+        return all(isinstance(x, nn.BatchNorm1d) for x in self.upper[self.n_inner :])
 
-        Where the only activation below it is the next layer, what arrives there from an output is
-        one row of the weight times a slope that is not negative, in every cell, so that the clip
-        is one of the weight and the rest runs forwards; `None` where it is not so.
+    @torch.no_grad()
+    def last_weight(self, *, guided: bool) -> Tensor | None:
+        """The last weight as a gradient passes it, hidden x outputs, with norms that follow it.
+
+        Guided back-propagation clips at each activation what comes down from an output. Where the
+        only activation is the next layer below, that is one row of the weight times a slope that
+        is not negative, in every cell, so that the clip is one of the weight and the rest can run
+        forwards; `None` where it is not so.
         """
         inner, above = self.upper[: max(self.n_inner - 1, 0)], self.upper[self.n_inner :]
-        if not all(isinstance(layer, _RISING) for layer in above):
-            return None
         weight = self.highest.weight.T
-        activations = [isinstance(layer, ELEMENTWISE) for layer in inner]
-        if any(activations[:-1]):
-            return None
-        return weight.clamp(min=0) if activations and activations[-1] else weight
+        if self.ends_in_norms:
+            for layer in above:
+                weight = weight * cast("Tensor", _slope_of_norm(layer, weight))
+        if guided:
+            clips = [isinstance(layer, ELEMENTWISE) for layer in inner]
+            rising = all(isinstance(layer, _RISING) for layer in above)
+            if any(clips[:-1]) or not (rising or self.ends_in_norms):
+                return None
+            if clips and clips[-1]:
+                weight = weight.clamp(min=0)
+        return weight.contiguous()
 
 
 def as_chain(network: nn.Module) -> Chain | None:

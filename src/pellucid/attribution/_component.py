@@ -76,26 +76,29 @@ class _Moments:
 
     def __init__(self) -> None:
         self.n_cells = 0
-        self.weight: np.ndarray | None = None
 
-    def add(self, values: Tensor, weight: Tensor | None, sign: Tensor | None) -> None:
+    def add(self, values: Tensor, sign: Tensor | None) -> None:
         """Count some cells in."""
         if not self.n_cells:
             self.pivot = values.mean(0)
             self.total = np.zeros(len(self.pivot))
             self.towards = np.zeros(len(self.pivot))
-            self.weight = None if weight is None else weight.cpu().double().numpy()
         self.n_cells += len(values)
         self.total += (values - self.pivot).sum(0).cpu().numpy()
         turned = values if sign is None else values * sign
         self.towards += turned.sum(0).cpu().numpy()
 
-    def turned(self, variance: float, component: np.ndarray) -> np.ndarray:
-        """The component the right way round, or the mean where there is none."""
+    def turned(
+        self, variance: float, component: np.ndarray, weight: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The component the right way round, or the mean where there is none.
+
+        `weight` is that by which the values become attributions.
+        """
         mean = self.pivot.cpu().double().numpy() + self.total / self.n_cells
         towards = self.towards
-        if self.weight is not None:
-            mean, towards = mean @ self.weight, towards @ self.weight
+        if weight is not None:
+            mean, towards = mean @ weight, towards @ weight
         size = np.linalg.norm(mean)
         if variance <= _CONSTANT * self.n_cells * size**2:
             return mean / size if size else np.zeros_like(component)
@@ -104,31 +107,42 @@ class _Moments:
 
 def _by_covariance(attributor: Attributor, batches: Batches, units: Sequence[int]) -> np.ndarray:
     moments = {unit: _Moments() for unit in units}
-    crossed: dict[int, np.ndarray] = {}
+    covariances: dict[int, np.ndarray] = {}
+    weights: dict[int, np.ndarray | None] = {}
+    # Units share a weight, or have one row of it each.
+    in_double: dict[int | None, np.ndarray | None] = {None: None}
+    size = 0
     for attributed in attributor(batches(), units):
-        here = moments[attributed.unit]
-        values, weight = _columns(attributed)
-        here.add(values, weight, attributed.sign)
-        centred = values - here.pivot
-        product = (centred.T @ centred).cpu().numpy()
-        if attributed.unit in crossed:
-            crossed[attributed.unit] += product
-        else:
-            crossed[attributed.unit] = product.astype(np.float64)
-    components = []
+        unit, (values, weight) = attributed.unit, _columns(attributed)
+        if not moments[unit].n_cells:
+            covariances[unit] = np.zeros((values.shape[1],) * 2)
+            place = None if weight is None else weight.data_ptr()
+            if weight is not None and place not in in_double:
+                in_double[place] = weight.cpu().double().numpy()
+            weights[unit] = in_double[place]
+            size = values.shape[1] if weight is None else weight.shape[1]
+        moments[unit].add(values, attributed.sign)
+        centred = values - moments[unit].pivot
+        covariances[unit] += (centred.T @ centred).cpu().numpy()
     for unit, here in moments.items():
-        covariance = crossed.pop(unit) - np.outer(here.total, here.total) / here.n_cells
-        to_genes = here.weight
+        covariances[unit] -= np.outer(here.total, here.total) / here.n_cells
 
-        def multiply(columns, covariance=covariance, to_genes=to_genes):
-            x = columns[0] if to_genes is None else to_genes @ columns[0]
-            x = covariance @ x
-            return {0: x if to_genes is None else to_genes.T @ x}
+    def multiply(columns: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+        images: dict[int, np.ndarray] = {}
+        for weight in {id(weights[unit]): weights[unit] for unit in columns}.values():
+            alike = [unit for unit in columns if weights[unit] is weight]
+            ends = np.cumsum([columns[unit].shape[1] for unit in alike])[:-1]
+            # One product of all that share the weight, which is the largest array here.
+            x = np.hstack([columns[unit] for unit in alike])
+            x = x if weight is None else weight @ x
+            parts = np.split(x, ends, axis=1)
+            x = np.hstack([covariances[u] @ part for u, part in zip(alike, parts, strict=True)])
+            x = x if weight is None else weight.T @ x
+            images |= dict(zip(alike, np.split(x, ends, axis=1), strict=True))
+        return images
 
-        size = len(covariance) if to_genes is None else to_genes.shape[1]
-        found = top_eigenvectors(multiply, [0], size, max_products=_PRODUCTS)
-        components.append(here.turned(*found[0]))
-    return np.stack(components)
+    found = top_eigenvectors(multiply, units, size, max_products=_PRODUCTS)
+    return np.stack([here.turned(*found[u], weights[u]) for u, here in moments.items()])
 
 
 def _pass(
@@ -143,7 +157,7 @@ def _pass(
     for attributed in attributor(batches(), list(columns)):
         unit, values = attributed.unit, attributed.dense()
         if first:
-            moments[unit].add(values, None, attributed.sign)
+            moments[unit].add(values, attributed.sign)
         # In float64, so that each pass multiplies with the same covariance.
         centred = (values - moments[unit].pivot).cpu().double().numpy()
         images[unit] += centred.T @ (centred @ columns[unit])

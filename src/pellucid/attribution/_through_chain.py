@@ -33,7 +33,13 @@ def _slopes(chain: Chain, path: Path, *, secant: bool) -> list[Tensor | None]:
 
 @torch.no_grad()
 def through_encoder(
-    chain: Chain, path: Path, units: Sequence[int], *, guided: bool, secant: bool
+    chain: Chain,
+    weight: Tensor,
+    path: Path,
+    units: Sequence[int],
+    *,
+    guided: bool,
+    secant: bool,
 ) -> Iterator[Attributed]:
     """Attributions of genes to each of some units, in turn.
 
@@ -41,6 +47,8 @@ def through_encoder(
     ----------
     chain
         From genes, and covariates behind them, to units.
+    weight
+        Of its lowest layer, hidden x genes, contiguous.
     path
         Cells, and where the slopes are taken.
     units
@@ -50,7 +58,6 @@ def through_encoder(
     secant
         Whether slopes are those of the rescale rule.
     """
-    lowest = chain.lowest.weight.detach()[:, : path.n_read].contiguous()
     at = _slopes(chain, path, secant=secant)
     times, sign = path.times, path.sign
     n_points = len(path.weight)
@@ -61,28 +68,30 @@ def through_encoder(
         else:
             each = signal.view(n_points, len(path.x), -1) * path.weight[:, None, None]
             terms = list(zip(each, times, strict=True))
-        yield Attributed(unit, terms, lowest[outputs], sign)
+        yield Attributed(unit, terms, weight[outputs], sign)
 
 
 @torch.no_grad()
 def through_decoder(
-    chain: Chain, path: Path, units: Sequence[int], *, guided: bool, secant: bool
+    chain: Chain,
+    weight: Tensor | None,
+    path: Path,
+    units: Sequence[int],
+    *,
+    guided: bool,
+    secant: bool,
 ) -> Iterator[Attributed]:
     """Attributions of each of some units to the genes, in turn.
 
-    `chain` leads from units, and covariates behind them, to genes; the other parameters are those
-    of :func:`through_encoder`.
+    `chain` leads from units, and covariates behind them, to genes, and `weight` is its last one,
+    `None` where `guided` has to start at each gene; the rest is as for :func:`through_encoder`.
     """
     at = _slopes(chain, path, secant=secant)
     times, sign = path.times, path.sign
-    weight = chain.clipped() if guided else chain.highest.weight.T
     if weight is None:
         yield from _from_each_gene(chain, at, path, units)
         return
-    factor = output_slope(chain, at)
-    if factor is not None and len(factor) == 1:
-        weight, factor = weight * factor, None
-    weight = weight.detach().contiguous()
+    factor = None if chain.ends_in_norms else output_slope(chain, at)
     n_points = len(path.weight)
     for unit in units:
         tangent, inputs = tangents(chain, at, n_points * len(path.x), unit)

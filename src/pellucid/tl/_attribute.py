@@ -165,23 +165,23 @@ def attribute(
         if value not in known:
             raise ValueError(f"{name}={value!r} is unknown; choose one of {known}.")
     check_same_genes(adata, model)
-    part = encoder_of(model) if side == "encoder" else decoder_of(model)
-    if adata.n_obs == 0:
-        raise ValueError("adata has no cells to aggregate over.")
     labels = None if groupby is None else group_labels(adata, groupby)
     codes = np.zeros(adata.n_obs, int) if labels is None else labels.codes
-    model._check_if_trained(warn=True)
-    validated = model._validate_anndata(adata)
-
-    @torch.no_grad()
-    def batches(cells: np.ndarray) -> Iterator[Tensor]:
-        for tensors in model._make_data_loader(validated, indices=cells, batch_size=_CELLS):
-            yield part.read({name: value.to(model.device) for name, value in tensors.items()})
-
     # A model that was not trained yet stands in training mode: dropout would act.
     was_training = model.module.training
     model.module.eval()
     try:
+        part = encoder_of(model) if side == "encoder" else decoder_of(model)
+        if adata.n_obs == 0:
+            raise ValueError("adata has no cells to aggregate over.")
+        model._check_if_trained(warn=True)
+        validated = model._validate_anndata(adata)
+
+        @torch.no_grad()
+        def batches(cells: np.ndarray) -> Iterator[Tensor]:
+            for tensors in model._make_data_loader(validated, indices=cells, batch_size=_CELLS):
+                yield part.read({name: value.to(model.device) for name, value in tensors.items()})
+
         background = None
         if method == "gradient_shap":
             rng = np.random.default_rng(random_state)
