@@ -19,6 +19,13 @@ def attribute(adata, model, **kwargs):
     pld.tl.attribute(adata, model, groupby="cell/type", **kwargs)
 
 
+def attribution_agreement(adata, model, **kwargs):
+    keys = ["saliency", "guided"]
+    for key, method in zip(keys, ("saliency", "guided_backprop"), strict=True):
+        pld.tl.attribute(adata, model, method=method, key_added=key)
+    pld.tl.attribution_agreement(adata, keys, **kwargs)
+
+
 def gene_set_impact(adata, model, **kwargs):
     attribute(adata, model)
     pld.pp.add_gene_sets(adata, SETS, min_genes=1)
@@ -49,6 +56,7 @@ def of_factors(function):
 CALLS = {
     "annotated_ae": (lambda adata, model, **kwargs: annotated_ae(adata, **kwargs), "X_annotated"),
     "attribute": (attribute, "attribution"),
+    "attribution_agreement": (attribution_agreement, "attribution_agreement"),
     "factor_separation": (of_factors(pld.tl.factor_separation), "factor_separation"),
     "factor_test": (of_factors(pld.tl.factor_test), "factor_test"),
     "gene_set_impact": (gene_set_impact, "gene_set_impact"),
@@ -62,6 +70,12 @@ CALLS = {
         "X_ortho",
     ),
     "rank_factors": (rank_factors, "factors"),
+    "sivae": (
+        lambda adata, model, **kwargs: pld.tl.sivae(
+            adata, n_hidden=(8, 4), likelihood="nb", **kwargs, **QUICK
+        ),
+        "X_sivae",
+    ),
 }
 WRITE_NOTHING = {"orthogonality"}
 
@@ -149,6 +163,7 @@ def test_figures_and_tables_of_what_comes_back(adata, model, round_trip):
         name: getattr(pld.get, name)
         for name in (
             "attribution",
+            "attribution_agreement",
             "factor_separation",
             "factor_test",
             "factors",

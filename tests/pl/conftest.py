@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
+from anndata import AnnData
+from scipy import sparse
 
 import pellucid as pld
 
@@ -92,6 +94,53 @@ def make_read(cells):
         return adata
 
     return make
+
+
+SETS = ("B/CELL é", "T_CELL", "MONO")
+
+
+@pytest.fixture
+def read_sivae():
+    """What SIVAE leaves: 400 cells and 120 genes of three sets that overlap in one gene.
+
+    Genes of a set lie together in the plane of the first two units, the last 60 near the origin.
+    """
+    random = np.random.default_rng(0)
+    n_obs, n_vars, n_latent = 400, 120, 3
+    units = np.array([f"Z_{unit}" for unit in range(n_latent)])
+    centre = np.array([[2, 1, 0], [-1.5, 1, 0], [0, -2, 0]])
+    loadings = 0.15 * random.normal(size=(n_vars, n_latent))
+    members = np.zeros((n_vars, len(SETS)), dtype=bool)
+    for place in range(len(SETS)):
+        loadings[20 * place : 20 * place + 20] += centre[place]
+        members[20 * place : 20 * place + 20, place] = True
+    members[0, 1] = True
+    scores = centre[np.arange(n_obs) % 3] + 0.4 * random.normal(size=(n_obs, n_latent))
+    log = np.clip(scores @ loadings.T, 0, None)
+    return AnnData(
+        random.poisson(np.exp(log / 3)).astype(np.float32),
+        obs=pd.DataFrame(
+            {"cell_type": pd.Categorical(np.array(SETS)[np.arange(n_obs) % 3])},
+            index=[f"cell{cell}" for cell in range(n_obs)],
+        ),
+        var=pd.DataFrame(
+            {
+                "mean": np.exp(random.normal(size=n_vars)),
+                "chosen": np.arange(n_vars) % 4 == 0,
+            },
+            index=[f"GENE{gene}" for gene in range(n_vars)],
+        ),
+        obsm={"X_sivae": scores.astype(np.float32)},
+        varm={
+            "sivae_loadings": loadings.astype(np.float32),
+            "gene_sets": sparse.csr_matrix(members),
+        },
+        uns={
+            "X_sivae": {"params": {"model_class": "SIVAE"}, "latent_names": units},
+            "sivae_loadings": {"params": {"model_class": "SIVAE"}, "latent_names": units},
+            "gene_sets": {"names": np.array(SETS)},
+        },
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -21,10 +21,13 @@ FACTORS = (
     "SET 2/$B$", "REACTOME_SIGNALING_BY_THE_B_CELL_RECEPTOR_BCR", "sparse_0", "dense_0",
 )  # fmt: skip
 FIGURES = {
+    "attribution_agreement": {},
+    "cell_gene_embedding": {"color": "condition"},
     "factor_ranking": {},
     "factor_scatter": {"x": FACTORS[0], "y": FACTORS[1], "color": "condition"},
     "factor_separation": {},
     "factor_violin": {"factors": list(FACTORS), "groupby": "cell_type"},
+    "gene_embedding": {},
     "gene_set_impact": {},
     "gene_set_impact_difference": {},
     "history": {},
@@ -33,9 +36,13 @@ FIGURES = {
     "unit_activity": {"groupby": "cell_type"},
 }
 SEVERAL_AXES = (
-    "factor_ranking", "factor_separation", "factor_violin", "history", "loadings", "umap",
+    "cell_gene_embedding", "factor_ranking", "factor_separation", "factor_violin", "history",
+    "loadings", "umap",
 )  # fmt: skip
-LABELS = ("Latent unit", "Epoch", "UMAP 1", "Accuracy", "Genes", "Loading", "sparse 0", "ctrl")
+LABELS = (
+    "Latent unit", "Epoch", "UMAP 1", "Accuracy", "Genes", "Loading", "sparse 0", "ctrl", "mine",
+    "REACTOME/INTERFERON",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +53,9 @@ def adata(make_read, make_factors):
     adata.obs["condition"] = factors.obs["condition"].to_numpy()
     for slot in ("obsm", "varm", "uns"):
         getattr(adata, slot).update(getattr(factors, slot))
+    for slot in (adata.varm, adata.uns):
+        slot["mine"] = slot["annotated_ae_loadings"]
+    pld.tl.attribution_agreement(adata)
     adata.obsm["X_umap"] = adata.obsm["X_orthogonal_ae"][:, [0, 2]]
     adata.obsm["X_orthogonal_ae_umap"] = adata.obsm["X_orthogonal_ae"][:, [3, 5]]
     return adata

@@ -63,6 +63,33 @@ def test_without_annotation(factors, assert_legible):
     assert_legible(axes[0].figure)
 
 
+def test_both_ends_of_a_unit(read_sivae, assert_legible):
+    """The default key is the one that is there."""
+    axes = pld.pl.loadings(read_sivae, ["Z_0", "Z_1"], n_genes=11, show=False)
+    for unit, ax in enumerate(axes):
+        column = read_sivae.varm["sivae_loadings"][:, unit].astype(float)
+        order = np.argsort(-column)
+        assert genes(ax) == read_sivae.var_names[[*order[:6], *order[-5:]]].to_list()
+        assert [bar.get_width() for bar in ax.patches] == sorted(
+            column[[*order[:6], *order[-5:]]], reverse=True
+        )
+        assert ax.get_title(loc="left") == f"Z_{unit}"
+    assert_legible(axes[0].figure)
+
+
+def test_an_end_with_few_genes_leaves_room_to_the_other(read_sivae):
+    column = np.abs(read_sivae.varm["sivae_loadings"][:, 0])
+    column[[3, 5]] *= -1
+    column[10:50] = 0
+    read_sivae.varm["sivae_loadings"][:, 0] = column
+    (ax,) = pld.pl.loadings(read_sivae, "Z_0", n_genes=20, show=False)
+    assert [bar.get_width() < 0 for bar in ax.patches] == [False] * 18 + [True] * 2
+    (ax,) = pld.pl.loadings(read_sivae, "Z_0", n_genes=1000, show=False)
+    assert len(genes(ax)) == read_sivae.n_vars - 40
+    (ax,) = pld.pl.loadings(read_sivae, "Z_0", n_genes=1, show=False)
+    assert genes(ax) == [read_sivae.var_names[column.argmax()]]
+
+
 def test_from_a_file(factors, round_trip):
     (before,) = pld.pl.loadings(factors, FACTOR, show=False)
     (after,) = pld.pl.loadings(round_trip(factors), FACTOR, show=False)

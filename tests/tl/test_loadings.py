@@ -56,6 +56,13 @@ def test_get(annotated):
         pld.get.loadings(adata, key="other")
 
 
+def test_get_reads_what_is_there(annotated):
+    adata, _ = annotated
+    for slot in (adata.varm, adata.uns):
+        slot["sivae_loadings"] = slot.pop("annotated_ae_loadings")
+    assert pld.get.loadings(adata).columns.tolist() == ["B/1", "T", "sparse_0"]
+
+
 def test_linear_scvi(counts):
     scvi.model.LinearSCVI.setup_anndata(counts)
     model = scvi.model.LinearSCVI(counts, n_latent=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._attribution import attribution
+from ._attribution_agreement import attribution_agreement
 from ._factor_separation import factor_separation
 from ._factor_test import factor_test
 from ._factors import factors
@@ -14,6 +15,7 @@ from ._loadings import loadings
 
 __all__ = [
     "attribution",
+    "attribution_agreement",
     "factor_separation",
     "factor_test",
     "factors",

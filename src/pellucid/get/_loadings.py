@@ -10,20 +10,22 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def loadings(adata: AnnData, *, key: str = _keys.LOADINGS["AnnotatedAE"]) -> pd.DataFrame:
-    """What each factor adds to each gene.
+def loadings(adata: AnnData, *, key: str | None = None) -> pd.DataFrame:
+    """Loadings of each gene on each latent unit: what a factor adds to it, or where it lies.
 
     Parameters
     ----------
     adata
         With loadings from :func:`pellucid.tl.loadings`.
     key
-        Key of the loadings in `adata.varm` and of their record in `adata.uns`.
+        Key of the loadings in `adata.varm` and of their record in `adata.uns`. `None` for the
+        first of `"annotated_ae_loadings"`, `"sivae_loadings"` and `"linearscvi_loadings"` that is
+        there.
 
     Returns
     -------
     pandas.DataFrame
-        Genes x factors, by their names.
+        Genes x units (or factors), by their names.
 
     Raises
     ------
@@ -39,6 +41,7 @@ def loadings(adata: AnnData, *, key: str = _keys.LOADINGS["AnnotatedAE"]) -> pd.
     >>> pld.get.loadings(adata).shape
     (765, 21)
     """
+    key = _keys.found_loadings(adata, key)
     values = _keys.require(adata, "varm", key, "tl.loadings")
     names = _keys.require(adata, "uns", key, "tl.loadings")["latent_names"]
     return pd.DataFrame(values, index=adata.var_names, columns=_keys.string_array(names))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ._attribution_agreement import attribution_agreement
+from ._cell_gene_embedding import cell_gene_embedding
 from ._factor_ranking import factor_ranking
 from ._factor_scatter import factor_scatter
 from ._factor_separation import factor_separation
 from ._factor_violin import factor_violin
+from ._gene_embedding import gene_embedding
 from ._gene_set_impact import gene_set_impact
 from ._gene_set_impact_difference import gene_set_impact_difference
 from ._history import history
@@ -14,10 +17,13 @@ from ._umap import umap
 from ._unit_activity import unit_activity
 
 __all__ = [
+    "attribution_agreement",
+    "cell_gene_embedding",
     "factor_ranking",
     "factor_scatter",
     "factor_separation",
     "factor_violin",
+    "gene_embedding",
     "gene_set_impact",
     "gene_set_impact_difference",
     "history",

@@ -34,28 +34,29 @@ def loadings(
     factors: str | Sequence[str],
     *,
     n_genes: int = 20,
-    key: str = _keys.LOADINGS["AnnotatedAE"],
+    key: str | None = None,
     show: bool | None = None,
     save: str | Path | None = None,
     return_fig: bool = False,
 ) -> Any:
     """Genes of the largest loadings of a factor, those of its set and those that were added.
 
-    Genes are ranked by the absolute loading; the bar keeps the sign. Genes whose loading is zero
-    are not drawn. Factors without a set, and loadings of models without annotation, have one
-    colour.
+    Genes are ranked by the absolute loading; the bar keeps the sign. Loadings of models without
+    gene sets show both ends of each unit, half of the genes from either, the highest first. Genes
+    whose loading is zero are not drawn. What has no set has one colour.
 
     Parameters
     ----------
     adata
         With loadings from :func:`pellucid.tl.loadings`.
     factors
-        Name or names of the factors: a panel each.
+        Name or names of the factors, or units: a panel each.
     n_genes
         Number of genes of each factor.
     key
         Key of the loadings in `adata.varm` and `adata.uns`; genes of the sets are read from
-        `adata.varm[f"{key}_annotated"]`, if that is there.
+        `adata.varm[f"{key}_annotated"]`, if that is there. `None` for the first of
+        `"annotated_ae_loadings"`, `"sivae_loadings"` and `"linearscvi_loadings"` that is there.
     show
         Whether to show the figure; scanpy's `settings.autoshow` if `None`.
     save
@@ -87,6 +88,7 @@ def loadings(
     """
     if n_genes < 1:
         raise ValueError(f"n_genes={n_genes} leaves nothing to draw; it must be at least 1.")
+    key = _keys.found_loadings(adata, key)
     wanted = [factors] if isinstance(factors, str) else [str(name) for name in factors]
     values = np.asarray(_keys.require(adata, "varm", key, "tl.loadings"), dtype=np.float64)
     record = _keys.require(adata, "uns", key, "tl.loadings")
@@ -105,10 +107,8 @@ def loadings(
     else:
         in_set = sparse.csr_array(annotated)[:, columns].toarray().astype(bool)
 
-    top = []
-    for column in columns:
-        order = np.argsort(-np.abs(values[:, column]), kind="stable")[:n_genes]
-        top.append(order[values[order, column] != 0])
+    choose = _largest if annotated is not None else _both_ends
+    top = [choose(values[:, column], n_genes) for column in columns]
     symbols = adata.var_names.astype(str).to_numpy()
     n_across = min(_ACROSS, len(wanted))
     n_down = ceil(len(wanted) / n_across)
@@ -150,3 +150,18 @@ def loadings(
             labels.values(), labels.keys(), loc="outside upper left", ncols=3, columnspacing=1
         )
     return finish(figure, axes, show=show, save=save, return_fig=return_fig)
+
+
+def _largest(loading: np.ndarray, n_genes: int) -> np.ndarray:
+    order = np.argsort(-np.abs(loading), kind="stable")[:n_genes]
+    return order[loading[order] != 0]
+
+
+def _both_ends(loading: np.ndarray, n_genes: int) -> np.ndarray:
+    """As many from either end; where one has fewer, the other fills up."""
+    order = np.argsort(-loading, kind="stable")
+    order = order[loading[order] != 0]
+    n_positive = int(np.sum(loading > 0))
+    n_high = min(max(ceil(n_genes / 2), n_genes - (len(order) - n_positive)), n_positive)
+    n_low = min(n_genes - n_high, len(order) - n_positive)
+    return np.concatenate([order[:n_high], order[len(order) - n_low :]])

@@ -28,11 +28,13 @@ _THICK = 0.1  # inches of a bar
 _LONGEST_LINE = 36
 # Names that a model gives to factors without a set.
 _UNANNOTATED = re.compile(r"(sparse|dense)_\d+")
+# Names of units that have none, which are written as they are called.
+_NUMBERED = re.compile(r"Z_\d+")
 
 
 def in_lines(name: str, longest: int = _LONGEST_LINE) -> str:
     """A name in as few lines as possible, and those as even as possible; nothing is cut."""
-    name = name.replace("_", " ")
+    name = name if _NUMBERED.fullmatch(name) else name.replace("_", " ")
     n_lines = len(textwrap.wrap(name, longest))
     narrowest = max(ceil(len(name) / max(n_lines, 1)), *map(len, name.split(" ")), 1)
     for width in range(narrowest, longest):

@@ -11,11 +11,13 @@ import scanpy as sc
 from matplotlib.lines import Line2D
 from seaborn import color_palette
 
+from ._heatmap import widest
+
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
 
-_MOST_COLORBLIND = 10  # colours of seaborn's colour-blind palette
+MOST_COLORBLIND = 10  # colours of seaborn's colour-blind palette
 _MOST_VECTOR_POINTS = 5000
 _LONGEST_LEGEND = 14
 
@@ -32,7 +34,7 @@ def scatter(drawn: AnnData, basis: str, name: str | None, ax: Axes) -> None:
     palette = None
     if name is not None and isinstance(drawn.obs[name].dtype, pd.CategoricalDtype):
         n_categories = len(drawn.obs[name].cat.categories)
-        if f"{name}_colors" not in drawn.uns and n_categories <= _MOST_COLORBLIND:
+        if f"{name}_colors" not in drawn.uns and n_categories <= MOST_COLORBLIND:
             palette = color_palette("colorblind", n_categories).as_hex()
     sc.pl.embedding(
         drawn,
@@ -50,6 +52,17 @@ def scatter(drawn: AnnData, basis: str, name: str | None, ax: Axes) -> None:
     for points in ax.collections:
         points.set_rasterized(drawn.n_obs > _MOST_VECTOR_POINTS)
     ax.set_box_aspect(1)
+
+
+def legend_width(values: pd.Series | None) -> float:
+    """Inches that the legend or colour bar takes beside the axes, about."""
+    if values is None:
+        return 0.0
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        return 0.7
+    labels = [*map(str, values.cat.categories), *["no label"] * bool(values.isna().any())]
+    lines = [line for label in labels for line in label.split("\n")]
+    return max(ceil(len(labels) / _LONGEST_LEGEND) * (widest(lines, 7) + 0.35), 0.7)
 
 
 def legend(drawn: AnnData, name: str, ax: Axes) -> None:

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from anndata import AnnData
-from scipy import sparse
 
 from .. import _keys
-from .._validate import expression_matrix, expression_source
+from .._validate import expression_source
+from ._cell_values import cell_values, log_normalised
 from ._finish import finish, style
-from ._scatter import legend, numbers_or_categories, scatter
+from ._scatter import legend, scatter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 logger = logging.getLogger("pellucid")
@@ -98,11 +98,11 @@ def umap(
     use_rep = _keys.representation(adata, use_rep)
     latent = np.asarray(_keys.require(adata, "obsm", use_rep, "tl.latent"))
     names = [color] if color is None or isinstance(color, str) else list(color)
-    original = cache(lambda: _log_normalised(adata, layer))
+    original = cache(lambda: log_normalised(adata, layer))
     drawn = AnnData(obs=pd.DataFrame(index=adata.obs_names))
     for name in names:
         if name is not None:
-            drawn.obs[name] = _values(adata, name, use_rep, latent, original)
+            drawn.obs[name] = cell_values(adata, name, use_rep, latent, original)
         if f"{name}_colors" in adata.uns:
             drawn.uns[f"{name}_colors"] = list(adata.uns[f"{name}_colors"])
 
@@ -134,34 +134,6 @@ def umap(
         if name is not None:
             legend(drawn, name, axes[1])
     return finish(figure, list(grid.flat), show=show, save=save, return_fig=return_fig)
-
-
-def _log_normalised(adata: AnnData, layer: str | None) -> AnnData:
-    matrix = expression_matrix(adata, layer)
-    original = AnnData(matrix[:].copy(), var=pd.DataFrame(index=adata.var_names))
-    values = original.X.data if sparse.issparse(original.X) else original.X
-    if np.all(values >= 0) and np.all(values == np.round(values)):
-        sc.pp.normalize_total(original, target_sum=1e4)
-        sc.pp.log1p(original)
-    return original
-
-
-def _values(
-    adata: AnnData, name: str, use_rep: str, latent: np.ndarray, original: Callable[[], AnnData]
-) -> Any:
-    """What the cells are coloured by: numbers, or categories."""
-    if name in adata.obs:
-        return numbers_or_categories(adata.obs[name])
-    units = [str(unit) for unit in adata.uns.get(use_rep, {}).get("latent_names", ())]
-    if name in units:
-        return latent[:, units.index(name)]
-    if name in adata.var_names:
-        return sc.get.obs_df(original(), [name])[name].to_numpy()
-    raise KeyError(
-        f"color={name!r} is not in adata.obs, which holds {list(adata.obs.columns)}; it is "
-        f"none of the {adata.n_vars:,} genes in adata.var_names and of the {len(units)} units in "
-        f"adata.uns[{use_rep!r}]."
-    )
 
 
 def _coordinates(representation: np.ndarray, random_state: int) -> np.ndarray:
