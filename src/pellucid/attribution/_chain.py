@@ -76,7 +76,7 @@ class Chain(NamedTuple):
         forwards; `None` where it is not so.
         """
         inner, above = self.upper[: max(self.n_inner - 1, 0)], self.upper[self.n_inner :]
-        weight = self.highest.weight.T
+        weight = self.highest.weight.detach().T
         if self.ends_in_norms:
             for layer in above:
                 weight = weight * cast("Tensor", _slope_of_norm(layer, weight))
@@ -226,7 +226,7 @@ def tangents(
     """
     if not chain.n_inner:
         return chain.lowest.weight.new_ones(n_cells, 1), slice(unit, unit + 1)
-    tangent = chain.lowest.weight[:, unit].expand(n_cells, -1)
+    tangent = chain.lowest.weight.detach()[:, unit].expand(n_cells, -1)
     for layer, slope in zip(chain.upper[: chain.n_inner - 1], at, strict=False):
         if isinstance(layer, nn.Linear):
             tangent = tangent @ layer.weight.T
