@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ import scvi
 import torch
 
 import pellucid as pld
+from pellucid.attribution import Method
 
 METHODS = ("guided_backprop", "saliency")
 AGGREGATES = ("mean_abs", "mean")
@@ -79,6 +82,79 @@ def test_default_is_the_papers(counts, model):
     pld.tl.attribute(counts, model, method="guided_backprop", aggregate="mean_abs")
     np.testing.assert_array_equal(counts.varm["default"], counts.varm["attribution"])
     assert counts.uns["default"]["params"]["key_added"] == "default"
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+@pytest.mark.parametrize("aggregate", [*AGGREGATES, "pca"])
+def test_every_method_side_and_aggregate(counts, model, method, side, aggregate):
+    """Genes x units for either side; each choice is recorded, and none is another."""
+    pld.tl.attribute(counts, model, method=method, side=side, aggregate=aggregate)
+    attribution = counts.varm["attribution"]
+    assert attribution.shape == (30, 5)
+    assert attribution.dtype == np.float32
+    assert (attribution != 0).any(axis=0).all()
+    params = counts.uns["attribution"]["params"]
+    assert (params["method"], params["side"], params["aggregate"]) == (method, side, aggregate)
+    assert ("random_state" in params) == (method == "gradient_shap")
+    if aggregate == "pca":
+        np.testing.assert_allclose(np.linalg.norm(attribution, axis=0), 1, rtol=1e-5)
+    if aggregate == "mean_abs":
+        assert (attribution >= 0).all()
+    other = "saliency" if method != "saliency" else "grad_x_input"
+    pld.tl.attribute(counts, model, method=other, side=side, aggregate=aggregate)
+    assert not np.allclose(attribution, counts.varm["attribution"], rtol=1e-3)
+
+
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_components_of_groups_are_of_their_cells(counts, model, side):
+    counts.obs["group"] = pd.Categorical(["b"] * 40 + ["a"] * 30 + [None] * 19 + ["one"])
+    arguments = {"method": "grad_x_input", "side": side, "aggregate": "pca"}
+    pld.tl.attribute(counts, model, groupby="group", **arguments)
+    record = counts.uns["attribution"]
+    assert record["groups"].tolist() == ["a", "b", "one"]
+    assert record["group_sizes"].tolist() == [30, 40, 1]
+    whole, by_group = counts.varm["attribution"], counts.varm["attribution_group"]
+    np.testing.assert_allclose(np.linalg.norm(by_group, axis=0), 1, rtol=1e-5)
+    for number, group in enumerate(record["groups"]):
+        subset = counts[counts.obs["group"] == group].copy()
+        pld.tl.attribute(subset, model, **arguments)
+        np.testing.assert_allclose(by_group[:, number], subset.varm["attribution"], atol=1e-4)
+    pld.tl.attribute(counts, model, **arguments)
+    np.testing.assert_allclose(whole, counts.varm["attribution"], atol=1e-4)
+
+
+@pytest.mark.parametrize("aggregate", [*AGGREGATES, "pca"])
+def test_one_group_of_all_cells_is_the_whole(counts, model, aggregate):
+    counts.obs["group"] = "all"
+    pld.tl.attribute(counts, model, side="decoder", aggregate=aggregate, groupby="group")
+    np.testing.assert_allclose(
+        counts.varm["attribution_group"][:, 0], counts.varm["attribution"], **CLOSE
+    )
+
+
+def test_gradient_shap_is_repeatable_and_near_integrated_gradients(counts, model):
+    """Of a baseline that is no cell: they differ by what the mean cell has over it."""
+    found = []
+    for seed in (0, 0, 1):
+        pld.tl.attribute(
+            counts, model, method="gradient_shap", aggregate="mean", random_state=seed
+        )
+        assert counts.uns["attribution"]["params"]["random_state"] == seed
+        found.append(counts.varm["attribution"])
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.allclose(found[0], found[2])
+    # Cells less cells: nothing on average, up to the draw.
+    pld.tl.attribute(counts, model, method="integrated_gradients", aggregate="mean")
+    assert np.abs(found[0]).sum() < 0.5 * np.abs(counts.varm["attribution"]).sum()
+
+
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_model_is_left_in_its_mode(counts, model, side):
+    for mode in (True, False):
+        model.module.train(mode)
+        pld.tl.attribute(counts, model, side=side)
+        assert all(module.training == mode for module in model.module.modules())
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -266,6 +342,16 @@ def test_scvi_tools_models(counts, name, method, by_hooks):
     assert record["latent_names"].tolist() == ["Z_0", "Z_1", "Z_2", "Z_3"]
 
 
+def test_encoder_that_reads_covariates(counts):
+    model = scvi_model("SCVI_batches", counts, encode_covariates=True)
+    x = torch.from_numpy(np.log1p(counts.X.toarray()))
+    batch = torch.from_numpy((counts.obs["batch"] == "two").to_numpy(int))[:, None]
+    z_encoder = model.module.eval().z_encoder
+    each = gradients(lambda x: z_encoder.mean_encoder(z_encoder.encoder(x, batch)), x)
+    pld.tl.attribute(counts, model, method="saliency")
+    np.testing.assert_allclose(counts.varm["attribution"], np.abs(each).mean(axis=0), **CLOSE)
+
+
 @pytest.mark.filterwarnings("ignore:.*untrained")
 def test_untrained_network_with_dropout_is_read_in_evaluation(counts):
     model = scvi_model("SCVI", counts, trained=False)
@@ -337,11 +423,12 @@ def test_no_cells(counts, model, unchanged):
         pld.tl.attribute(none, model)
 
 
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
 @pytest.mark.parametrize("cls", [scvi.model.CondSCVI, scvi.model.AmortizedLDA])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_model_without_such_an_encoder_is_refused(counts, unchanged, cls):
+def test_model_without_such_an_encoder_is_refused(counts, unchanged, cls, side):
     labels = {"labels_key": "population"} if cls is scvi.model.CondSCVI else {}
     cls.setup_anndata(counts, **labels)
     model = cls(counts, n_hidden=8)
-    with unchanged(counts), pytest.raises(TypeError, match=f"{cls.__name__} has no encoder that"):
-        pld.tl.attribute(counts, model)
+    with unchanged(counts), pytest.raises(TypeError, match=f"{cls.__name__} has no .*coder that"):
+        pld.tl.attribute(counts, model, side=side)
