@@ -46,6 +46,42 @@ def test_what_another_model_logs_is_drawn(make_read, assert_legible, columns):
     assert_legible(figure)
 
 
+def test_stages_of_a_training(make_read, assert_legible):
+    """Each begins a row, and says what it is; the last has columns without a suffix."""
+    adata = make_read()
+    names = [
+        f"{quantity}_{part}{stage}"
+        for stage, of in (("", ("cells", "genes")), ("_genes", ("genes",)), ("_cells", ("cells",)))
+        for part in ("train", "validation")
+        for quantity in ("reconstruction_loss", *(f"kl_{one}" for one in of))
+    ]
+    names += [
+        f"{part}_loss{s}" for part in ("train", "validation") for s in ("", "_cells", "_genes")
+    ]
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.normal(size=(12, len(names))), columns=names)
+    frame.loc[5:, [name for name in names if name.endswith("_cells")]] = np.nan
+    adata.uns["X_sivae"] = {"history": frame}
+    axes = pld.pl.history(adata, use_rep="X_sivae", show=False)
+    assert [(ax.get_title(loc="left"), ax.get_ylabel()) for ax in axes] == [
+        ("1. Cells", "Loss"),
+        ("1. Cells", "Reconstruction loss"),
+        ("1. Cells", "KL divergence of cells"),
+        ("2. Genes", "Loss"),
+        ("2. Genes", "Reconstruction loss"),
+        ("2. Genes", "KL divergence of genes"),
+        ("3. Cells and genes", "Loss"),
+        ("3. Cells and genes", "Reconstruction loss"),
+        ("3. Cells and genes", "KL divergence of cells"),
+        ("3. Cells and genes", "KL divergence of genes"),
+    ]
+    assert set(lines(axes[3])) == {"training genes", "validation genes"}
+    for place, column in ((2, "kl_cells_train_cells"), (8, "kl_cells_train")):
+        drawn = lines(axes[place])["training cells"]
+        np.testing.assert_array_equal(drawn[:, 1], frame[column].dropna())
+    assert_legible(axes[0].figure)
+
+
 def test_a_loss_that_is_reconstruction_alone_is_drawn_once(make_read, assert_legible):
     adata = make_read()
     history = adata.uns["X_orthogonal_ae"]["history"]

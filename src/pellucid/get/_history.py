@@ -19,7 +19,7 @@ def history(adata: AnnData, *, key: str | None = None) -> pd.DataFrame:
         With the record of :func:`pellucid.tl.latent` or a one-call fit.
     key
         Key of the record in `adata.uns`; `None` for
-        `"X_orthogonal_ae"` if it is there, and else for `"X_annotated_ae"`.
+        the first of `"X_orthogonal_ae"`, `"X_annotated_ae"` and `"X_sivae"` that is there.
 
     Returns
     -------

@@ -20,7 +20,7 @@ def latent(adata: AnnData, *, key: str | None = None) -> pd.DataFrame:
         With a latent representation from :func:`pellucid.tl.latent` or a one-call fit.
     key
         Key of the representation in `adata.obsm` and `adata.uns`; `None` for
-        `"X_orthogonal_ae"` if it is there, and else for `"X_annotated_ae"`.
+        the first of `"X_orthogonal_ae"`, `"X_annotated_ae"` and `"X_sivae"` that is there.
 
     Returns
     -------

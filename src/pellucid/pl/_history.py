@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -13,7 +12,9 @@ from ._finish import finish, style
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
     from anndata import AnnData
+    from matplotlib.axes import Axes
 
 _LABELS = {
     "loss": "Loss",
@@ -23,7 +24,12 @@ _LABELS = {
     "n_dead_units": "Dead units",
     "penalty": "Penalty",
     "n_active_factors": "Active factors",
+    "interpretability_loss": "Interpretability loss",
+    "kl_cells": "KL divergence of cells",
+    "kl_genes": "KL divergence of genes",
 }
+# Stages of a training by the suffix of their columns; the last has none.
+_STAGES = {"cells": "1. Cells", "genes": "2. Genes", "": "3. Cells and genes"}
 _WHOLE_NUMBERS = ("n_dead_units", "n_active_factors")
 _COLORS = {"training": "#0072B2", "validation": "#D55E00"}
 
@@ -42,7 +48,8 @@ def history(
     The loss comes first, on the training and the held-out cells; then, where they were logged, the
     reconstruction loss, unless the loss is nothing else, the orthogonality penalty of the weights,
     the norm of the representation, the number of dead units, the penalty of sparsity and the
-    number of active factors; then all else.
+    number of active factors; then all else. Where training has stages, as that of
+    :class:`~pellucid.model.SIVAE`, each begins a row.
 
     Parameters
     ----------
@@ -51,7 +58,7 @@ def history(
         :func:`pellucid.tl.orthogonal_ae`.
     use_rep
         Key of the representation in `adata.obsm`, and of its record in `adata.uns`. `None` for
-        `"X_orthogonal_ae"` if it is there, and else for `"X_annotated_ae"`.
+        the first of `"X_orthogonal_ae"`, `"X_annotated_ae"` and `"X_sivae"` that is there.
     show
         Whether to show the figure; scanpy's `settings.autoshow` if `None`.
     save
@@ -89,68 +96,93 @@ def history(
         )
     # A file may hold the epochs as text.
     epochs = np.asarray(frame.index).astype(float)
-    quantities: dict[str, dict[str, str]] = {}
+    panels: dict[str, dict[str, dict[str, str]]] = {}
     for column in frame.columns:
-        quantity, cells = _read(str(column))
-        quantities.setdefault(quantity, {})[cells] = column
-    loss, reconstruction = (
-        {cells: frame[column] for cells, column in quantities.get(name, {}).items()}
-        for name in ("loss", "reconstruction_loss")
-    )
-    # A penalty that a proximal step imposes is no part of the loss.
-    if all(
-        cells in loss and loss[cells].equals(values) for cells, values in reconstruction.items()
-    ):
-        quantities.pop("reconstruction_loss", None)
-    order = [name for name in _LABELS if name in quantities]
-    order += [name for name in quantities if name not in _LABELS]
+        stage, quantity, part = _read(str(column))
+        panels.setdefault(stage, {}).setdefault(quantity, {})[part] = column
+    rows: list[list[tuple[str, str]]] = []
+    for stage in filter(panels.get, _STAGES):
+        order = _in_order(panels[stage], frame)
+        n_across = 2 if len(order) == 4 and len(panels) == 1 else 3
+        rows += [
+            [(stage, quantity) for quantity in order[start : start + n_across]]
+            for start in range(0, len(order), n_across)
+        ]
 
-    n_across = 2 if len(order) == 4 else min(len(order), 3)
-    n_down = ceil(len(order) / n_across)
+    n_across = max(map(len, rows))
     figure, grid = plt.subplots(
-        n_down,
+        len(rows),
         n_across,
-        figsize=(2.4 * n_across, 2.0 * n_down),
+        figsize=(2.4 * n_across, 2.0 * len(rows)),
         squeeze=False,
         layout="constrained",
     )
-    for ax, quantity in zip(grid.flat, order, strict=False):
-        columns = quantities[quantity]
-        for cells, column in sorted(columns.items()):
-            values = frame[column].to_numpy(dtype=float)
-            logged = np.isfinite(values)
-            ax.plot(
-                epochs[logged],
-                values[logged],
-                color=_COLORS.get(cells, "0.2"),
-                label=f"{cells} cells",
-                linestyle="--" if cells == "validation" else "-",
-                linewidth=1.2,
-                marker="o" if logged.sum() <= 10 else None,
-                markersize=3,
-            )
-        ax.set(xlabel="Epoch", ylabel=_LABELS.get(quantity, quantity.replace("_", " ")))
-        ax.xaxis.set_major_locator(
+    drawn = []
+    for axes, row in zip(grid, rows, strict=True):
+        for ax, (stage, quantity) in zip(axes, row, strict=False):
+            _draw(ax, epochs, frame, panels[stage][quantity], quantity, stage)
+            if len(panels) > 1:
+                ax.set_title(_STAGES[stage], loc="left", fontsize=8)
+        for ax in axes[len(row) :]:
+            ax.remove()
+        drawn += list(axes[: len(row)])
+    return finish(figure, drawn, show=show, save=save, return_fig=return_fig)
+
+
+def _in_order(quantities: dict[str, dict[str, str]], frame: pd.DataFrame) -> list[str]:
+    """Quantities of a stage, as they are drawn."""
+    loss, reconstruction = (
+        {part: frame[column] for part, column in quantities.get(name, {}).items()}
+        for name in ("loss", "reconstruction_loss")
+    )
+    # A penalty that a proximal step imposes is no part of the loss.
+    twice = all(part in loss and loss[part].equals(one) for part, one in reconstruction.items())
+    found = [name for name in quantities if not (twice and name == "reconstruction_loss")]
+    return [name for name in _LABELS if name in found] + [
+        name for name in found if name not in _LABELS
+    ]
+
+
+def _draw(
+    ax: Axes,
+    epochs: np.ndarray,
+    frame: pd.DataFrame,
+    columns: dict[str, str],
+    quantity: str,
+    stage: str,
+) -> None:
+    """One quantity by epoch, of what is trained on and of what is held out."""
+    for part, column in sorted(columns.items()):
+        values = frame[column].to_numpy(dtype=float)
+        logged = np.isfinite(values)
+        ax.plot(
+            epochs[logged],
+            values[logged],
+            color=_COLORS.get(part, "0.2"),
+            label=f"{part} {'genes' if stage == 'genes' else 'cells'}",
+            linestyle="--" if part == "validation" else "-",
+            linewidth=1.2,
+            marker="o" if logged.sum() <= 10 else None,
+            markersize=3,
+        )
+    ax.set(xlabel="Epoch", ylabel=_LABELS.get(quantity, quantity.replace("_", " ")))
+    for axis in (ax.xaxis, ax.yaxis) if quantity in _WHOLE_NUMBERS else (ax.xaxis,):
+        axis.set_major_locator(
             MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
         )
-        if quantity in _WHOLE_NUMBERS:
-            ax.yaxis.set_major_locator(
-                MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
-            )
-        if len(columns) > 1:
-            ax.legend()
-    for ax in grid.flat[len(order) :]:
-        ax.remove()
-    return finish(
-        figure, list(grid.flat[: len(order)]), show=show, save=save, return_fig=return_fig
-    )
+    if len(columns) > 1:
+        ax.legend()
 
 
-def _read(column: str) -> tuple[str, str]:
-    """Quantity of a column of the history, and the cells it was computed on, if it says so."""
-    for word, cells in (("train", "training"), ("validation", "validation")):
-        if column.startswith(f"{word}_"):
-            return column.removeprefix(f"{word}_").removesuffix("_epoch"), cells
-        if column.endswith(f"_{word}"):
-            return column.removesuffix(f"_{word}"), cells
-    return column, ""
+def _read(column: str) -> tuple[str, str, str]:
+    """Stage and quantity of a column of the history, and the part of the data, if it says so."""
+    for stage in _STAGES:
+        stem = column.removesuffix(f"_{stage}") if stage else column
+        for word, part in (("train", "training"), ("validation", "validation")):
+            if stage and stem == column:
+                continue
+            if stem.startswith(f"{word}_"):
+                return stage, stem.removeprefix(f"{word}_").removesuffix("_epoch"), part
+            if stem.endswith(f"_{word}"):
+                return stage, stem.removesuffix(f"_{word}"), part
+    return "", column, ""

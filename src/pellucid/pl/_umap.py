@@ -54,7 +54,7 @@ def umap(
         Key of the representation in `adata.obsm`. Its UMAP is read from
         `adata.obsm[f"{use_rep}_umap"]` if that is there, or from `adata.obsm["X_umap"]` if
         `adata.uns["neighbors"]` says that it was made from `use_rep`. `None` for
-        `"X_orthogonal_ae"` if it is there, and else for `"X_annotated_ae"`.
+        the first of `"X_orthogonal_ae"`, `"X_annotated_ae"` and `"X_sivae"` that is there.
     layer
         Layer that holds the original data; `adata.X` if `None`. Its UMAP is read from
         `adata.obsm["X_umap"]` if that is there, no layer is given, and `adata.uns["neighbors"]`

@@ -43,7 +43,7 @@ def unit_activity(
         Column of `adata.obs`. Cells without a label count in the mean over all cells only.
     use_rep
         Key of the representation in `adata.obsm`, and of its record in `adata.uns`. `None` for
-        `"X_orthogonal_ae"` if it is there, and else for `"X_annotated_ae"`.
+        the first of `"X_orthogonal_ae"`, `"X_annotated_ae"` and `"X_sivae"` that is there.
     show
         Whether to show the figure; scanpy's `settings.autoshow` if `None`.
     save
