@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from . import _attribution_decoder
 from ._data import available, counts
 from ._measure import Contestant, Measurement, Work, measure
 from ._rates import multiply_adds
 from ._report import machine, parser, save, show
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
@@ -287,14 +289,38 @@ def _ratios(kind: str, activation: str, rows: Sequence[dict[str, Any]]) -> dict[
     return ratios
 
 
+def _decoder(given: Namespace) -> None:
+    n_cells = given.cells or 1024
+    rows = []
+    for n_units, n_genes in _attribution_decoder.SHAPES:
+        rows += _attribution_decoder.rows_of(
+            n_units, n_genes, n_cells=n_cells, threads=given.threads, repeats=given.repeats
+        )
+    show(
+        f"Decoder, {n_cells:,} cells, {given.threads} thread(s), median of {given.repeats}; "
+        f"what runs a gene at a time from {_attribution_decoder.PROBED} genes",
+        rows,
+    )
+    result = {"benchmark": "attribution, decoder", **machine(given.threads), "rows": rows}
+    save(given.json, result | {"cells": n_cells})
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run and print."""
     command = parser("attribution", __doc__, repeats=3)
-    command.add_argument("--cells", type=int, help="of one shape, instead of the two of the docs")
+    command.add_argument(
+        "--cells",
+        type=int,
+        help="of one shape instead of the two of the docs, or of the decoder's",
+    )
     command.add_argument("--genes", type=int, default=SHAPES[0][1])
     command.add_argument("--units", type=int, default=SHAPES[0][2])
     command.add_argument("--made-up", action="store_true", help="counts even where data are")
+    command.add_argument("--side", choices=("encoder", "decoder"), default="encoder")
     given = command.parse_args(arguments)
+    if given.side == "decoder":
+        _decoder(given)
+        return
     shapes = ((given.cells, given.genes, given.units),) if given.cells else SHAPES
     data = None if given.made_up else available("pbmc3k_labelled")
     result = {"benchmark": "attribution", **machine(given.threads), "shapes": []}

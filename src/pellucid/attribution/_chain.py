@@ -57,6 +57,12 @@ class Chain(NamedTuple):
         return max(linear, default=0)
 
     @property
+    def n_sloped(self) -> int:
+        """How many of the upper layers lie below the last activation: others need no input."""
+        places = [place for place, x in enumerate(self.upper) if isinstance(x, ELEMENTWISE)]
+        return max(places, default=0)
+
+    @property
     def highest(self) -> nn.Linear:
         """The last linear layer."""
         return cast("nn.Linear", self.upper[self.n_inner - 1]) if self.n_inner else self.lowest
@@ -126,10 +132,10 @@ def slopes(chain: Chain, x: Tensor) -> list[Tensor | None]:
     Cells x width for activations, 1 x width for batch normalisation, `None` for linear layers.
     """
     found: list[Tensor | None] = []
-    for layer in chain.upper:
+    for n_below, layer in enumerate(chain.upper):
         if isinstance(layer, nn.Linear | nn.BatchNorm1d):
             found.append(_slope_of_norm(layer, x))
-            x = layer(x)
+            x = layer(x) if n_below < chain.n_sloped else x
         else:
             slope, x = _slope(layer, x)
             found.append(slope)
@@ -144,10 +150,11 @@ def secants(chain: Chain, x: Tensor, start: Tensor) -> list[Tensor | None]:
     :func:`slopes`.
     """
     found: list[Tensor | None] = []
-    for layer in chain.upper:
+    for n_below, layer in enumerate(chain.upper):
         if isinstance(layer, nn.Linear | nn.BatchNorm1d):
             found.append(_slope_of_norm(layer, x))
-            x, start = layer(x), layer(start)
+            if n_below < chain.n_sloped:
+                x, start = layer(x), layer(start)
             continue
         # In float64, as the difference of neighbours in float32 is mostly rounding.
         step = x.double() - start
@@ -161,9 +168,9 @@ def secants(chain: Chain, x: Tensor, start: Tensor) -> list[Tensor | None]:
 
 
 def _slope_of_norm(layer: nn.Module, x: Tensor) -> Tensor | None:
-    if isinstance(layer, nn.Linear):
+    if not isinstance(layer, nn.BatchNorm1d):
         return None
-    one = torch.ones_like(x[:1])
+    one = x.new_ones(1, layer.num_features)
     return layer(one) - layer(torch.zeros_like(one))
 
 
