@@ -96,12 +96,9 @@ def cell_gene_embedding(
     --------
     >>> import pellucid as pld
     >>> adata = pld.datasets.pbmc68k_reduced()
-    >>> pld.pp.add_gene_sets(adata, pld.datasets.blood_markers())
-    >>> model = pld.tl.annotated_ae(adata, n_dense=2, likelihood="nb", max_epochs=2)
-    >>> axes = pld.pl.cell_gene_embedding(
-    ...     adata, color="bulk_labels", components=(21, 22), show=False
-    ... )
-    >>> axes = pld.pl.cell_gene_embedding(adata, color="CD79A", components=(21, 22), show=False)
+    >>> model = pld.tl.sivae(adata, likelihood="nb", n_hidden=(32, 16), max_epochs=1)
+    >>> axes = pld.pl.cell_gene_embedding(adata, color="bulk_labels", show=False)
+    >>> axes = pld.pl.cell_gene_embedding(adata, color="CD79A", show=False)
     """
     key = _keys.found_loadings(adata, key)
     record = _keys.require(adata, "uns", key, "tl.loadings")

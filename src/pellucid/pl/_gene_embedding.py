@@ -86,11 +86,10 @@ def gene_embedding(
     --------
     >>> import pellucid as pld
     >>> adata = pld.datasets.pbmc68k_reduced()
-    >>> pld.pp.add_gene_sets(adata, pld.datasets.blood_markers())
-    >>> model = pld.tl.annotated_ae(adata, n_dense=2, likelihood="nb", max_epochs=2)
-    >>> ax = pld.pl.gene_embedding(adata, components=(21, 22), show=False)
+    >>> model = pld.tl.sivae(adata, likelihood="nb", n_hidden=(32, 16), max_epochs=1)
+    >>> ax = pld.pl.gene_embedding(adata, show=False)
     >>> sets = {"B": ["CD79A", "CD79B", "MS4A1"], "NK": ["GNLY", "NKG7", "GZMB"]}
-    >>> ax = pld.pl.gene_embedding(adata, gene_sets=sets, components=(21, 22), show=False)
+    >>> ax = pld.pl.gene_embedding(adata, gene_sets=sets, show=False)
     """
     genes = read_genes(
         adata,
