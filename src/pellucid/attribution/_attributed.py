@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
 
@@ -24,6 +26,29 @@ class Attributed(NamedTuple):
         """The only signal, where it differs from the attributions by `weight` alone."""
         (signal, factor), *others = self.terms
         return signal if factor is None and not others else None
+
+    def split(self, n_cells: int) -> Iterator[Attributed]:
+        """The same for some of the cells after the other."""
+        for start in range(0, len(self.terms[0][0]), n_cells):
+            cells = slice(start, start + n_cells)
+            terms = [
+                (signal[cells], None if factor is None else factor[cells])
+                for signal, factor in self.terms
+            ]
+            sign = None if self.sign is None else self.sign[cells]
+            yield Attributed(self.unit, terms, self.weight, sign)
+
+    def sum(self) -> Tensor:
+        """Sum over the cells, genes."""
+        if self.weight is None:
+            return self.dense().sum(0)
+        sums = [
+            signal.sum(0) @ self.weight
+            if factor is None
+            else (self.weight * (signal.T @ factor)).sum(0)
+            for signal, factor in self.terms
+        ]
+        return torch.stack(sums).sum(0)
 
     def dense(self) -> Tensor:
         """Cells x genes."""

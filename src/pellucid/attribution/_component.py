@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # each share of the units costs less than one for each product.
 _HELD = 1 << 26
 _WIDTH = 2048
+# Cells whose attributions stay in cache.
+_CELLS = 128
 # Share of the squared mean below which variance is rounding.
 _CONSTANT = 1e-10
 # Calls for a product, where each is a pass over the cells and where it is not.
@@ -155,12 +157,14 @@ def _pass(
     first = not moments[0].n_cells
     images = {unit: np.zeros_like(given) for unit, given in columns.items()}
     for attributed in attributor(batches(), list(columns)):
-        unit, values = attributed.unit, attributed.dense()
-        if first:
-            moments[unit].add(values, attributed.sign)
-        # In float64, so that each pass multiplies with the same covariance.
-        centred = (values - moments[unit].pivot).cpu().double().numpy()
-        images[unit] += centred.T @ (centred @ columns[unit])
+        unit = attributed.unit
+        for some in attributed.split(_CELLS):
+            values = some.dense()
+            if first:
+                moments[unit].add(values, some.sign)
+            # In float64, so that each pass multiplies with the same covariance.
+            centred = (values - moments[unit].pivot).cpu().double().numpy()
+            images[unit] += centred.T @ (centred @ columns[unit])
     for unit, image in images.items():
         total = moments[unit].total
         image -= np.outer(total, total @ columns[unit]) / moments[unit].n_cells

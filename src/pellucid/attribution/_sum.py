@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ._attributed import Attributed
     from ._attributor import Attributor
 
+# Cells whose attributions stay in cache.
+_CELLS = 128
 # Where sums of absolute products can be accumulated in cache.
 _KERNEL = ("cpu", torch.float32)
 
@@ -52,20 +54,14 @@ def sum_attributions(
             if absolute:
                 _add_absolute(attributed, total[attributed.unit], threads)
             else:
-                total[attributed.unit] += _signed_sum(attributed).cpu().numpy()
+                total[attributed.unit] += attributed.sum().cpu().numpy()
     return total
-
-
-def _signed_sum(attributed: Attributed) -> Tensor:
-    signal, weight = attributed.signal, attributed.weight
-    if signal is None or weight is None:
-        return attributed.dense().sum(0)
-    return signal.sum(0) @ weight
 
 
 def _add_absolute(attributed: Attributed, out: np.ndarray, threads: Executor) -> None:
     signal, weight = attributed.signal, attributed.weight
     if signal is None or weight is None or (signal.device.type, signal.dtype) != _KERNEL:
-        out += attributed.dense().abs().sum(0).cpu().numpy()
+        for some in attributed.split(_CELLS):
+            out += some.dense().abs().sum(0).cpu().numpy()
     else:
         add_absolute_products(signal.numpy(), weight.numpy(), out, threads)
