@@ -132,8 +132,8 @@ def attribute(
     - `integrated_gradients` and `gradient_shap` take the slopes at 50 or 5 points, but the product
       with the weight of the genes only once where no activation follows it.
     - `guided_backprop` of a decoder with more than one layer of activations has to run backwards
-      from each gene, in each cell: the clip of a forward pass does not exist. It costs about
-      n_vars / n_latent times `saliency`; so does `deep_lift` of a decoder that goes through
+      from each gene, in each cell: the clip of a forward pass does not exist. It costs up
+      to n_vars / n_latent times `saliency`; so does `deep_lift` of a decoder that goes through
       captum. Pass some of the cells.
     - `aggregate="pca"` takes one pass where attributions are one product of signals and a weight,
       and about ten where genes are many and something comes after that product: the encoder's
