@@ -25,6 +25,9 @@ class Moments(NamedTuple):
     expression."""
     reference_library: float
     """Median total of a cell; 1 for log expression."""
+    log_library: tuple[float, float]
+    """Mean and standard deviation of the logarithm of a cell's total; 0 and 0 for log
+    expression."""
     share: np.ndarray
     """Share of each gene in the total of all cells, never 0."""
 
@@ -32,9 +35,10 @@ class Moments(NamedTuple):
 def moments(matrix: Any, likelihood: Likelihood) -> Moments:
     """Moments of log expression, or of counts whose cells are brought to the median total."""
     total, variance = _by_gene(row_blocks(matrix))
-    share = np.maximum(total / total.sum(), 1e-9)
+    # Scaled data may sum to 0, and need no share.
+    share = np.maximum(total / (np.abs(total).sum() or 1), 1e-9)
     if likelihood == "normal":
-        return Moments(total, _root_mean(variance), 1.0, 1.0, share)
+        return Moments(total, _root_mean(variance), 1.0, 1.0, (0.0, 0.0), share)
     library = _library(matrix)
     reference = float(np.median(library))
     mean, variance = _by_gene(_scaled(matrix, reference / library))
@@ -42,38 +46,9 @@ def moments(matrix: Any, likelihood: Likelihood) -> Moments:
     # mean. A factor that fits noise fits that of the most informative genes: hence the square.
     information = mean**2 / np.maximum(variance, np.finfo(np.float32).tiny)
     mean, variance = _by_gene(np.log1p(block) for block in _scaled(matrix, reference / library))
-    return Moments(mean, _root_mean(variance), _root_mean(information**2) ** 0.5, reference, share)
-
-
-class Standardising(NamedTuple):
-    """Moments by which log expression is centred and scaled."""
-
-    mean: np.ndarray
-    """Mean of each gene's log expression."""
-    deviation: np.ndarray
-    """Its standard deviation, or 1 if it does not vary."""
-    reference_library: float
-    """Median total of a cell; 1 for log expression."""
-    log_library: tuple[float, float]
-    """Mean and standard deviation of the logarithm of a cell's total; 0 and 0 for log
-    expression."""
-    share: np.ndarray
-    """Share of each gene in the total of all cells, never 0; equal shares for log expression."""
-
-
-def standardising(matrix: Any, likelihood: Likelihood) -> Standardising:
-    """Moments of log expression, or of that of counts whose cells have the median total."""
-    mean, variance = _by_gene(row_blocks(matrix))
-    share, reference, log_library = np.full(mean.shape, 1 / mean.size), 1.0, (0.0, 0.0)
-    if likelihood == "nb":
-        share = np.maximum(mean / mean.sum(), 1e-9)
-        library = _library(matrix)
-        reference = float(np.median(library))
-        log_library = (float(np.log(library).mean()), float(np.log(library).std()))
-        mean, variance = _by_gene(np.log1p(x) for x in _scaled(matrix, reference / library))
-    # A variance that is but rounding is none.
-    deviation = np.sqrt(np.where(variance > 1e-12 * (1 + mean**2), variance, 1))
-    return Standardising(mean, deviation, reference, log_library, share)
+    noise = _root_mean(information**2) ** 0.5
+    log_library = (float(np.log(library).mean()), float(np.log(library).std()))
+    return Moments(mean, _root_mean(variance), noise, reference, log_library, share)
 
 
 def _library(matrix: Any) -> np.ndarray:

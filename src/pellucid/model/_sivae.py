@@ -12,7 +12,7 @@ from pellucid.module import SIVAEModule
 from pellucid.train import SIVAETrainingPlan, seeded
 
 from ._covariates import CovariatesMixin
-from ._moments import standardising
+from ._moments import moments
 from ._query import QueryMixin
 from ._staged_training import StagedAutoencoder
 
@@ -47,13 +47,15 @@ class SIVAE(CovariatesMixin, QueryMixin, StagedAutoencoder):
     ----------
     adata
         AnnData registered via :meth:`~pellucid.model.SIVAE.setup_anndata`: log-normalised or
-        scaled expression of, say, 2,000 highly variable genes; or counts for `likelihood="nb"`.
+        scaled expression of, say, 2,000 highly variable genes, or counts for `likelihood="nb"`.
     n_latent
         Number of units. 2 to look at, as in the paper's figures; 16 to 64 for gene networks.
     likelihood
-        * ``'normal'`` - centred and scaled log expression, with one variance for each cell
-          (equation 8). The model centres and scales genes itself, and new cells by the same
-          numbers; scaled data pass unchanged.
+        * ``'normal'`` - log expression, with one variance for each cell (equation 8). The model
+          centres genes and divides all by one number, and does the same to new cells. The paper
+          scales each gene to variance 1: for that, pass scaled data
+          (:func:`scanpy.pp.scale` with `max_value=10`). Of some thousand cells, units then have
+          to explain the noise of rare genes, and populations separate worse.
         * ``'nb'`` - counts, by equations 14 to 18: the softmax of equation 15 runs over all genes,
           and the gamma distribution of each cell has its own shape.
     decoder
@@ -101,8 +103,7 @@ class SIVAE(CovariatesMixin, QueryMixin, StagedAutoencoder):
     The library size of a cell is observed, as in scvi-tools' models; equation 14 is used by
     :meth:`sample` alone. For counts, logits are added to the logarithm of a gene's share of all
     counts, which is to counts what centring is to logarithms, and the interpretability term, which
-    the paper leaves out of equation 18, compares with the scaled log expression that the encoder
-    reads.
+    the paper leaves out of equation 18, compares with the log expression that the encoder reads.
     """
 
     _module_cls = SIVAEModule
@@ -144,7 +145,7 @@ class SIVAE(CovariatesMixin, QueryMixin, StagedAutoencoder):
                 f"n_gene_inputs={n_gene_inputs}, but adata has {adata.n_obs} cells; the encoder "
                 "of genes can read at most as many."
             )
-        found = standardising(expression_matrix(adata, layer), likelihood)
+        found = moments(expression_matrix(adata, layer), likelihood)
         self.module = self._module_cls(
             n_latent=n_latent,
             n_hidden=n_hidden,
@@ -154,7 +155,7 @@ class SIVAE(CovariatesMixin, QueryMixin, StagedAutoencoder):
             gene_wise=gene_wise,
             n_gene_inputs=n_gene_inputs or min(_GENE_INPUTS, adata.n_obs, adata.n_vars),
             gene_mean=torch.from_numpy(found.mean).float(),
-            gene_scale=torch.from_numpy(found.deviation).float(),
+            gene_scale=found.scale,
             reference_library=found.reference_library,
             log_library=found.log_library,
             gene_share=torch.from_numpy(found.share).float(),

@@ -85,8 +85,10 @@ class SIVAEModule(BaseModuleClass):
         Whether genes are embedded. If not, the last weight of the decoder is free: a plain VAE.
     n_gene_inputs
         Width of what the encoder of genes reads.
-    gene_mean, gene_scale
-        Mean and standard deviation of each gene in what the encoder of cells reads.
+    gene_mean
+        Mean of each gene in what the encoder of cells reads.
+    gene_scale
+        Number by which that is divided once it is centred.
     reference_library
         Library size to which counts are scaled before the logarithm; `likelihood="nb"` only.
     log_library
@@ -108,7 +110,7 @@ class SIVAEModule(BaseModuleClass):
         gene_wise: bool,
         n_gene_inputs: int,
         gene_mean: Tensor,
-        gene_scale: Tensor,
+        gene_scale: float,
         reference_library: float,
         log_library: tuple[float, float],
         gene_share: Tensor,
@@ -123,7 +125,7 @@ class SIVAEModule(BaseModuleClass):
         self.gene_wise = gene_wise
         self.covariates = covariates
         self.register_buffer("gene_mean", gene_mean)
-        self.register_buffer("gene_scale", gene_scale)
+        self.register_buffer("gene_scale", torch.tensor(float(gene_scale)))
         self.register_buffer("reference_library", torch.tensor(float(reference_library)))
         self.register_buffer("log_library", torch.tensor(log_library))
         self.register_buffer("gene_offset", gene_share.log())
@@ -202,7 +204,7 @@ class SIVAEModule(BaseModuleClass):
         return nn.Sequential(*self.cell_decoder, last)
 
     def encoder_input(self, x: Tensor) -> Tensor:
-        """Centred and scaled log expression: the space in which attributions are taken."""
+        """Centred log expression, in one unit: the space in which attributions are taken."""
         if self.likelihood == "nb":
             library = x.sum(1, keepdim=True).clamp(min=1)
             x = torch.log1p(x * (self.reference_library / library))
@@ -298,6 +300,7 @@ class SIVAEModule(BaseModuleClass):
         inference_outputs: dict[str, Tensor],
         generative_outputs: dict[str, Tensor | Genes],
         n_obs: int = 1,
+        kl_weight: float = 1.0,
     ) -> LossOutput:
         """Equations 12 and 13, a mean over cells.
 
@@ -321,11 +324,11 @@ class SIVAEModule(BaseModuleClass):
             linear = cast("Tensor", generative_outputs["linear"])
             reconstruction = stands_for * _normal_loss(observed, linear, noise)
         kl_cells = divergence(inference_outputs["mean"], inference_outputs["variance"])
-        loss = reconstruction.mean() + kl_cells.mean()
+        loss = reconstruction.mean() + kl_weight * kl_cells.mean()
         metrics = {"kl_cells": kl_cells.mean()}
         if genes.mean is not None and genes.variance is not None:
             metrics["kl_genes"] = stands_for * divergence(genes.mean, genes.variance).sum() / n_obs
-            loss = loss + metrics["kl_genes"]
+            loss = loss + kl_weight * metrics["kl_genes"]
             if self.gamma:
                 interpreted = cast("Tensor", generative_outputs["interpreted"])
                 error = _normal_loss(observed, interpreted, torch.ones_like(noise))
