@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scanpy as sc
+from anndata import AnnData
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from anndata import AnnData
-
-# Arguments of SIVAE: the paper's variants (its Table 1). VAE: the same cell-wise networks.
+# Arguments of SIVAE: the variants of Table 1. VAE: the same cell-wise networks. Those in `SCALED`
+# are given genes of variance 1, as in the paper.
+SCALED = ("SIVAE, scaled", "VAE, scaled")
 OURS: dict[str, dict[str, Any]] = {
     "SIVAE": {},
     "SIVAE, gamma=0": {"gamma": 0.0},
     "SIVAE, linear": {"decoder": "linear"},
     "SIVAE, nb": {"likelihood": "nb"},
     "VAE": {"gene_wise": False},
+    "SIVAE, scaled": {},
+    "VAE, scaled": {"gene_wise": False},
 }
 PEERS = ("LinearSCVI", "SCVI", "PCA")
 MODELS = (*OURS, *PEERS)
@@ -131,7 +134,8 @@ def _ours(
     from pellucid.train import seeded
 
     arguments = OURS[name]
-    adata = adata.copy()
+    scale = _scaling(adata) if name in SCALED else AnnData.copy
+    adata = scale(adata)
     start = time.process_time()
     with seeded(seed):
         layer = "counts" if arguments.get("likelihood") == "nb" else None
@@ -142,7 +146,25 @@ def _ours(
     epochs = sum(
         len(curve) for key, curve in model.history.items() if key.startswith("train_loss_")
     ) + len(model.history["train_loss"])
-    return Fitted(model.get_latent_representation, model=model, seconds=seconds, epochs=epochs)
+    return Fitted(
+        lambda cells: model.get_latent_representation(scale(cells)),
+        model=model,
+        seconds=seconds,
+        epochs=epochs,
+    )
+
+
+def _scaling(training: AnnData) -> Callable[[AnnData], AnnData]:
+    """Centre and scale genes by the moments of training cells, and clip at 10."""
+    mean, deviation = _dense(training).mean(0), _dense(training).std(0)
+    deviation[deviation == 0] = 1
+
+    def scale(adata: AnnData) -> AnnData:
+        adata = adata.copy()
+        adata.X = ((_dense(adata) - mean) / deviation).clip(-10, 10)
+        return adata
+
+    return scale
 
 
 def _scvi(
