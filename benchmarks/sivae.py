@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ._report import machine, parser, save, show
-from ._sivae_cells import batches, classify
+from ._sivae_cells import LABELS, batches, classify
 from ._sivae_fit import MODELS, Rows
 from ._sivae_genes import communities, loadings
 from ._sivae_speed import epochs, totals
@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     command.add_argument("--seeds", type=int, help="how many; 5, or 1 a fold in `classify`")
     command.add_argument("--folds", type=int, default=5)
+    command.add_argument("--data", nargs="+", default=list(LABELS), help="of `classify`")
     command.add_argument("--latents", type=int, nargs="+", help="K; 2 and 10, or 2, 20 and 128")
     command.add_argument("--genes", type=int, nargs="+", default=[2000, 10000], help="of `speed`")
     command.add_argument("--resume", type=Path, help="file of rows to read and to add to")
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 n_folds=given.folds,
                 seeds=range(given.seeds or 1),
                 n_latents=n_latents,
+                data=given.data,
             )
         elif part == "loadings":
             found, table = loadings(rows, seeds=seeds, n_latents=n_latents)
