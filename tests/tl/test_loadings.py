@@ -91,3 +91,31 @@ def test_other_genes(annotated, unchanged):
     other = adata[:, ::-1].copy()
     with unchanged(other), pytest.raises(ValueError, match="align_genes"):
         pld.tl.loadings(other, model)
+
+
+@pytest.fixture
+def sivae(counts):
+    model = pld.tl.sivae(counts, n_hidden=(8, 4), likelihood="nb", **QUICK)
+    return counts, model
+
+
+def test_hidden_layers_of_sivae(sivae):
+    adata, model = sivae
+    pld.tl.loadings(adata, model, layer=3)
+    np.testing.assert_array_equal(adata.varm["sivae_loadings_3"], model.get_loadings(layer=3))
+    record = adata.uns["sivae_loadings_3"]
+    assert record["latent_names"].tolist() == [f"hidden3_{unit}" for unit in range(8)]
+    assert record["params"]["layer"] == 3
+    assert adata.varm["sivae_loadings"].shape == (30, 2)
+
+
+def test_only_sivae_has_hidden_layers(annotated, unchanged):
+    adata, model = annotated
+    with unchanged(adata), pytest.raises(TypeError, match="layer=2: the loadings of AnnotatedAE"):
+        pld.tl.loadings(adata, model, layer=2)
+
+
+def test_no_such_layer(sivae, unchanged):
+    adata, model = sivae
+    with unchanged(adata), pytest.raises(ValueError, match="layer=4; expected 1 to 3"):
+        pld.tl.loadings(adata, model, layer=4)

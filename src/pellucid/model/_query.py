@@ -64,7 +64,7 @@ def with_new_levels(
 
 def freeze(module: AnnotatedAEModule | SIVAEModule, new: Mapping[str, Tensor]) -> None:
     """Leave to training the encoder, its norms apart, and the effects of new levels."""
-    trainable = {id(weight) for weight in module.encoder.parameters()}
+    trainable = {id(weight) for weight in module.encoding_parameters()}
     for name, weight in module.named_parameters():
         if id(weight) in trainable:
             continue
@@ -95,8 +95,8 @@ class QueryMixin:
         :meth:`get_latent_representation` of what is returned projects the cells without training.
         :meth:`train` fine-tunes it: the encoder learns the new cells, and new levels of the
         categorical covariates, such as a batch, get effects of their own. The loadings, the
-        effects of known levels and the norms of the encoder stay as they are, so that factors and
-        the size of their scores keep their meaning.
+        decoder, the effects of known levels and the norms of the encoder stay as they are, so that
+        units and the size of their scores keep their meaning.
 
         Parameters
         ----------

@@ -12,6 +12,8 @@ from pellucid._compat import REGISTRY_KEYS, BaseModuleClass, LossOutput, auto_mo
 from ._likelihood import negative_binomial_loss
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
     from ._covariates import Covariates
@@ -224,6 +226,10 @@ class AnnotatedAEModule(BaseModuleClass):
             self.in_set, self.inside_weight[:, None], self.outside_weight[:, None]
         )
         return (weights * size).sum() + (self.group_weight * self.loadings.norm(dim=1)).sum()
+
+    def encoding_parameters(self) -> Iterator[nn.Parameter]:
+        """What a query's training learns."""
+        return self.encoder.parameters()
 
     def hold_norms(self) -> None:
         """Keep the norms of the cells that the module was trained on, whatever it reads next."""

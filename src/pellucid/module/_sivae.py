@@ -300,7 +300,6 @@ class SIVAEModule(BaseModuleClass):
         inference_outputs: dict[str, Tensor],
         generative_outputs: dict[str, Tensor | Genes],
         n_obs: int = 1,
-        kl_weight: float = 1.0,
     ) -> LossOutput:
         """Equations 12 and 13, a mean over cells.
 
@@ -324,11 +323,11 @@ class SIVAEModule(BaseModuleClass):
             linear = cast("Tensor", generative_outputs["linear"])
             reconstruction = stands_for * _normal_loss(observed, linear, noise)
         kl_cells = divergence(inference_outputs["mean"], inference_outputs["variance"])
-        loss = reconstruction.mean() + kl_weight * kl_cells.mean()
+        loss = reconstruction.mean() + kl_cells.mean()
         metrics = {"kl_cells": kl_cells.mean()}
         if genes.mean is not None and genes.variance is not None:
             metrics["kl_genes"] = stands_for * divergence(genes.mean, genes.variance).sum() / n_obs
-            loss = loss + kl_weight * metrics["kl_genes"]
+            loss = loss + metrics["kl_genes"]
             if self.gamma:
                 interpreted = cast("Tensor", generative_outputs["interpreted"])
                 error = _normal_loss(observed, interpreted, torch.ones_like(noise))
@@ -367,6 +366,10 @@ class SIVAEModule(BaseModuleClass):
         total = (self.log_library[0] + self.log_library[1] * torch.randn_like(library)).exp()
         share = mean / library
         return torch.poisson(total * torch.distributions.Gamma(noise, noise / share).sample())
+
+    def encoding_parameters(self) -> Iterator[nn.Parameter]:
+        """What a query's training learns."""
+        return self.cell_encoder.parameters()
 
     @property
     def gene_parameters(self) -> list[nn.Parameter]:

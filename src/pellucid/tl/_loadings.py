@@ -7,6 +7,7 @@ from scipy import sparse
 
 from pellucid import _keys
 from pellucid._validate import check_same_genes
+from pellucid.model import SIVAE
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -15,19 +16,31 @@ if TYPE_CHECKING:
 
 
 def loadings(
-    adata: AnnData, model: BaseModelClass, *, key_added: str | None = None, copy: bool = False
+    adata: AnnData,
+    model: BaseModelClass,
+    *,
+    layer: int = 1,
+    key_added: str | None = None,
+    copy: bool = False,
 ) -> AnnData | None:
-    """Write what each latent unit of a model with a linear decoder adds to each gene.
+    """Write the loadings of each gene on a model's latent units.
+
+    Of a linear decoder, what each unit adds to each gene. Of :class:`~pellucid.model.SIVAE`,
+    where each gene lies in the space of the cells' scores.
 
     Parameters
     ----------
     adata
         With the genes of the model's AnnData.
     model
-        A trained model that has `get_loadings`: :class:`~pellucid.model.AnnotatedAE`, or
-        :class:`scvi.model.LinearSCVI`.
+        A trained model that has `get_loadings`: :class:`~pellucid.model.AnnotatedAE`,
+        :class:`~pellucid.model.SIVAE` or :class:`scvi.model.LinearSCVI`.
+    layer
+        Hidden layer of the genes' decoder, for :class:`~pellucid.model.SIVAE` alone; 1 is the
+        embedding. See :meth:`~pellucid.model.SIVAE.get_loadings`.
     key_added
-        Key under which the result is added; `"annotated_ae_loadings"` and the like if `None`.
+        Key under which the result is added; `"annotated_ae_loadings"`, `"sivae_loadings"` and the
+        like if `None`, followed by the layer if that is not 1.
     copy
         Whether to return a copy of `adata` rather than write to it.
 
@@ -36,7 +49,8 @@ def loadings(
     `None`, or an AnnData if `copy=True`. Sets the following fields:
 
     `adata.varm[key_added]` : :class:`numpy.ndarray`, float32, shape `(n_vars, n_latent)`
-        Loadings: what a score of 1 adds to each gene. Zeros are exact.
+        Loadings: what a score of 1 adds to each gene. Zeros are exact. (For a hidden layer: its
+        width in place of `n_latent`.)
     `adata.varm[f"{key_added}_annotated"]` : :class:`scipy.sparse.csr_matrix`, bool, the same shape
         Whether the gene stands in the factor's set; for :class:`~pellucid.model.AnnotatedAE`.
     `adata.uns[key_added]` : :class:`dict`
@@ -46,9 +60,9 @@ def loadings(
     Raises
     ------
     TypeError
-        If the model's decoder is not linear, so that it has no loadings.
+        If the model has no loadings, or none of hidden layers.
     ValueError
-        If `adata` has other genes than the model.
+        If `adata` has other genes than the model, or the model has no such layer.
 
     Examples
     --------
@@ -66,13 +80,24 @@ def loadings(
             "tl.attribute(adata, model) tells which genes its units read."
         )
     check_same_genes(adata, model)
-    values = np.asarray(model.get_loadings(), dtype=np.float32)
+    if layer == 1:
+        table = model.get_loadings()
+    elif isinstance(model, SIVAE):
+        table = model.get_loadings(layer)
+    else:
+        raise TypeError(
+            f"layer={layer}: the loadings of {type(model).__name__} have one layer; only SIVAE "
+            "embeds genes in more."
+        )
+    values = np.asarray(table, dtype=np.float32)
     adata = adata.copy() if copy else adata
-    key = _keys.loadings(model) if key_added is None else key_added
+    key = key_added
+    if key is None:
+        key = _keys.loadings(model) + (f"_{layer}" if layer > 1 else "")
     adata.varm[key] = values
     adata.uns[key] = {
-        "params": _keys.record("tl.loadings", model=model, key_added=key),
-        "latent_names": _keys.latent_names(model, values.shape[1]),
+        "params": _keys.record("tl.loadings", model=model, layer=layer, key_added=key),
+        "latent_names": _keys.string_array(table.columns),
     }
     if hasattr(model, "factor_kinds"):
         in_set = model.module.in_set.cpu().numpy()

@@ -44,15 +44,8 @@ class SIVAETrainingPlan(AutoencoderTrainingPlan):
         lr: float = 1e-3,
         weight_decay: float = 0.0,
         n_genes_per_step: int | None = None,
-        n_epochs_kl_warmup: int | None = None,
     ):
-        super().__init__(
-            module,
-            optimizer="Adam",
-            lr=lr,
-            weight_decay=weight_decay,
-            n_epochs_kl_warmup=n_epochs_kl_warmup,
-        )
+        super().__init__(module, optimizer="Adam", lr=lr, weight_decay=weight_decay)
         self.stage = stage
         self.n_genes_per_step = n_genes_per_step
 
