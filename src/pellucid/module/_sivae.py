@@ -41,6 +41,27 @@ class Genes(NamedTuple):
     """What multiplies the last hidden layer of a cell: v_L, genes x hidden."""
 
 
+class Remembered(NamedTuple):
+    """All genes as they were when a step last drew them, without gradients."""
+
+    loadings: Tensor
+    weights: Tensor
+    latest: Genes | None = None
+    """Those of the last step, which still stand as they were before it."""
+
+    def but_for(self, latest: Genes) -> Remembered:
+        """The same, to be updated by the next step: this one's gradients need it as it is."""
+        return self._replace(latest=latest)
+
+    def updated(self) -> Remembered:
+        """The same, with the genes of the last step as they were in it."""
+        if self.latest is not None:
+            drawn = self.latest.drawn
+            self.loadings[drawn] = cast("Tensor", self.latest.loadings).detach()
+            self.weights[drawn] = self.latest.weights.detach()
+        return self._replace(latest=None)
+
+
 class Posterior(nn.Module):
     """Encoder of a normal posterior: hidden layers, and a head for either moment."""
 
@@ -159,6 +180,7 @@ class SIVAEModule(BaseModuleClass):
             self.log_weight_variance = nn.Parameter(torch.tensor(-5.0))
         self._weights_are_free = not gene_wise
         self._held: Genes | None = None
+        self._remembered: Remembered | None = None
 
     @contextmanager
     def free_weights(self) -> Iterator[None]:
@@ -177,6 +199,16 @@ class SIVAEModule(BaseModuleClass):
             yield
         finally:
             self._held = None
+
+    @torch.no_grad()
+    def remember_genes(self) -> None:
+        """Embed all genes, for steps to start from that draw some."""
+        genes = self.genes()
+        self._remembered = Remembered(cast("Tensor", genes.loadings), genes.weights)
+
+    def forget_genes(self) -> None:
+        """Let go of what was remembered."""
+        self._remembered = None
 
     @property
     def covariate_weights(self) -> dict[str, int]:
@@ -267,18 +299,22 @@ class SIVAEModule(BaseModuleClass):
         """Equations 5, 8 and 21, or 15 and 19."""
         genes = self.genes(drawn) if self._held is None else self._held
         hidden = self.cell_decoder(z if self.linear else _beside(z, covariates))
-        linear = hidden @ genes.weights.T
         effects = self._effects(covariates, drawn)
-        if self.linear and effects is not None:
-            linear = linear + effects
+        linear, interpreted = self._products(hidden, z, genes.weights, genes.loadings, effects)
         found: dict[str, Tensor | Genes] = {
             "genes": genes,
             "linear": linear,
             "noise": functional.softplus(self.noise(hidden)) + _EPS,
         }
-        if genes.loadings is not None:
-            interpreted = z @ genes.loadings.T
-            found["interpreted"] = interpreted if effects is None else interpreted + effects
+        if interpreted is not None:
+            found["interpreted"] = interpreted
+        if drawn is not None and self._remembered is not None:
+            before = self._remembered.updated()
+            found["linear_before"], interpreted = self._products(
+                hidden, z, before.weights, before.loadings, self._effects(covariates, None)
+            )
+            found["interpreted_before"] = cast("Tensor", interpreted)
+            self._remembered = before.but_for(genes)
         if self.likelihood == "nb":
             log_share = functional.log_softmax(self.gene_offset + linear, dim=1)
             found["log_mean"] = log_share + library.log()
@@ -286,6 +322,23 @@ class SIVAEModule(BaseModuleClass):
         elif drawn is None:
             found["mean"] = self.gene_mean + self.gene_scale * linear
         return found
+
+    def _products(
+        self,
+        hidden: Tensor,
+        z: Tensor,
+        weights: Tensor,
+        loadings: Tensor | None,
+        effects: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Cells x genes, of the last layers and of the embeddings."""
+        linear = hidden @ weights.T
+        if self.linear and effects is not None:
+            linear = linear + effects
+        if loadings is None:
+            return linear, None
+        interpreted = z @ loadings.T
+        return linear, interpreted if effects is None else interpreted + effects
 
     def _effects(self, covariates: Tensor | None, drawn: Tensor | None) -> Tensor | None:
         """Effects of covariates on genes, j of equation 23."""
@@ -303,25 +356,36 @@ class SIVAEModule(BaseModuleClass):
     ) -> LossOutput:
         """Equations 12 and 13, a mean over cells.
 
-        Genes that were drawn stand for all: their terms are multiplied by how many each stands
-        for. The divergence of the genes is shared by the `n_obs` cells of the training data.
+        The divergence of the genes is shared by the `n_obs` cells of the training data. Genes that
+        were drawn stand for all: their divergence is multiplied by how many each stands for. So
+        are the terms of cells and genes, or what has changed of them since all genes were last
+        embedded, if that is remembered: the expectation is the same, and the cells' gradients
+        hardly vary with the draw.
         """
         genes = cast("Genes", generative_outputs["genes"])
         observed = inference_outputs["encoder_input"][:, : len(self.gene_mean)]
-        stands_for = 1.0
-        if genes.drawn is not None:
-            observed = observed[:, genes.drawn]
-            stands_for = len(self.gene_mean) / len(genes.drawn)
+        drawn = genes.drawn
+        stands_for = 1.0 if drawn is None else len(self.gene_mean) / len(drawn)
         noise = cast("Tensor", generative_outputs["noise"])
+
+        def normal_loss(name: str, variance: Tensor) -> Tensor:
+            mean = cast("Tensor", generative_outputs[name])
+            if drawn is None:
+                return _normal_loss(observed, mean, variance)
+            loss = _normal_loss(observed[:, drawn], mean, variance)
+            before = cast("Tensor | None", generative_outputs.get(f"{name}_before"))
+            if before is None:
+                return stands_for * loss
+            change = loss - _normal_loss(observed[:, drawn], before[:, drawn], variance)
+            return _normal_loss(observed, before, variance) + stands_for * change
+
         if self.likelihood == "nb":
+            log_mean = cast("Tensor", generative_outputs["log_mean"])
             reconstruction = negative_binomial_loss(
-                tensors[REGISTRY_KEYS.X_KEY],
-                cast("Tensor", generative_outputs["log_mean"]),
-                noise.log(),
+                tensors[REGISTRY_KEYS.X_KEY], log_mean, noise.log()
             )
         else:
-            linear = cast("Tensor", generative_outputs["linear"])
-            reconstruction = stands_for * _normal_loss(observed, linear, noise)
+            reconstruction = normal_loss("linear", noise)
         kl_cells = divergence(inference_outputs["mean"], inference_outputs["variance"])
         loss = reconstruction.mean() + kl_cells.mean()
         metrics = {"kl_cells": kl_cells.mean()}
@@ -329,9 +393,8 @@ class SIVAEModule(BaseModuleClass):
             metrics["kl_genes"] = stands_for * divergence(genes.mean, genes.variance).sum() / n_obs
             loss = loss + metrics["kl_genes"]
             if self.gamma:
-                interpreted = cast("Tensor", generative_outputs["interpreted"])
-                error = _normal_loss(observed, interpreted, torch.ones_like(noise))
-                metrics["interpretability_loss"] = stands_for * error.mean()
+                error = normal_loss("interpreted", torch.ones_like(noise))
+                metrics["interpretability_loss"] = error.mean()
                 loss = loss + self.gamma * metrics["interpretability_loss"]
         return LossOutput(
             loss=loss,

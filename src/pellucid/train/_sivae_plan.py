@@ -85,6 +85,16 @@ class SIVAETrainingPlan(AutoencoderTrainingPlan):
             kwargs["generative_kwargs"] = {"drawn": drawn}
         return super().forward(batch, **kwargs)
 
+    def on_train_epoch_start(self) -> None:
+        """Embed all genes once, for the steps of the epoch to start from."""
+        if self.stage == "joint" and self.n_genes_per_step is not None:
+            self.module.remember_genes()
+
+    def on_train_epoch_end(self) -> None:
+        """Let go of them, before the held-out cells are read."""
+        super().on_train_epoch_end()
+        self.module.forget_genes()
+
     def compute_and_log_metrics(
         self, loss_output: LossOutput, metrics: dict[str, object], mode: str
     ) -> None:
