@@ -36,3 +36,10 @@ def negative_binomial_loss(x: Tensor, log_mean: Tensor, log_inverse_dispersion: 
         - inverse * log_inverse_dispersion
     ).sum(1)
     return loss.index_add(0, nonzero[0], normaliser)
+
+
+def normal_loss(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Negative log-likelihood of each row under a normal distribution, a sum over columns."""
+    squared = (x - mean).square().sum(1)
+    scalar = variance.reshape(-1).expand(len(x))
+    return 0.5 * (squared / scalar + x.shape[1] * (2 * torch.pi * scalar).log())

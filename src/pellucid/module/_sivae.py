@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import nn
@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from pellucid._compat import REGISTRY_KEYS, BaseModuleClass, LossOutput, auto_move_data
 
-from ._likelihood import negative_binomial_loss
+from ._embedding import EPS, Genes, Posterior, Remembered, divergence
+from ._likelihood import negative_binomial_loss, normal_loss
 from ._nn import fully_connected
 
 if TYPE_CHECKING:
@@ -21,70 +22,6 @@ if TYPE_CHECKING:
 
 Likelihood = Literal["normal", "nb"]
 Decoder = Literal["nonlinear", "linear"]
-
-# Keeps variances away from 0.
-_EPS = 1e-4
-
-
-class Genes(NamedTuple):
-    """Genes in the latent space and above it."""
-
-    drawn: Tensor | None
-    """Which genes; all if `None`."""
-    mean: Tensor | None
-    """Posterior means of the loadings, genes x units."""
-    variance: Tensor | None
-    """Their posterior variances."""
-    loadings: Tensor | None
-    """A draw of the loadings, or their means: v_1."""
-    weights: Tensor
-    """What multiplies the last hidden layer of a cell: v_L, genes x hidden."""
-
-
-class Remembered(NamedTuple):
-    """All genes as they were when a step last drew them, without gradients."""
-
-    loadings: Tensor
-    weights: Tensor
-    latest: Genes | None = None
-    """Those of the last step, which still stand as they were before it."""
-
-    def but_for(self, latest: Genes) -> Remembered:
-        """The same, to be updated by the next step: this one's gradients need it as it is."""
-        return self._replace(latest=latest)
-
-    def updated(self) -> Remembered:
-        """The same, with the genes of the last step as they were in it."""
-        if self.latest is not None:
-            drawn = self.latest.drawn
-            self.loadings[drawn] = cast("Tensor", self.latest.loadings).detach()
-            self.weights[drawn] = self.latest.weights.detach()
-        return self._replace(latest=None)
-
-
-class Posterior(nn.Module):
-    """Encoder of a normal posterior: hidden layers, and a head for either moment."""
-
-    def __init__(self, n_input: int, n_hidden: Sequence[int], n_latent: int):
-        super().__init__()
-        self.hidden = fully_connected([n_input, *n_hidden], nn.ReLU, bias=0.0)
-        self.mean = nn.Linear(n_hidden[-1], n_latent)
-        self.variance = nn.Linear(n_hidden[-1], n_latent)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and variances."""
-        hidden = self.hidden(x)
-        return self.mean(hidden), functional.softplus(self.variance(hidden)) + _EPS
-
-    @property
-    def means(self) -> nn.Sequential:
-        """The network from the input to the posterior means."""
-        return nn.Sequential(*self.hidden, self.mean)
-
-
-def divergence(mean: Tensor, variance: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of each row's normal posterior from the standard normal."""
-    return 0.5 * (mean.square() + variance - variance.log() - 1).sum(1)
 
 
 class SIVAEModule(BaseModuleClass):
@@ -304,7 +241,7 @@ class SIVAEModule(BaseModuleClass):
         found: dict[str, Tensor | Genes] = {
             "genes": genes,
             "linear": linear,
-            "noise": functional.softplus(self.noise(hidden)) + _EPS,
+            "noise": functional.softplus(self.noise(hidden)) + EPS,
         }
         if interpreted is not None:
             found["interpreted"] = interpreted
@@ -368,16 +305,16 @@ class SIVAEModule(BaseModuleClass):
         stands_for = 1.0 if drawn is None else len(self.gene_mean) / len(drawn)
         noise = cast("Tensor", generative_outputs["noise"])
 
-        def normal_loss(name: str, variance: Tensor) -> Tensor:
+        def of_all(name: str, variance: Tensor) -> Tensor:
             mean = cast("Tensor", generative_outputs[name])
             if drawn is None:
-                return _normal_loss(observed, mean, variance)
-            loss = _normal_loss(observed[:, drawn], mean, variance)
+                return normal_loss(observed, mean, variance)
+            loss = normal_loss(observed[:, drawn], mean, variance)
             before = cast("Tensor | None", generative_outputs.get(f"{name}_before"))
             if before is None:
                 return stands_for * loss
-            change = loss - _normal_loss(observed[:, drawn], before[:, drawn], variance)
-            return _normal_loss(observed, before, variance) + stands_for * change
+            change = loss - normal_loss(observed[:, drawn], before[:, drawn], variance)
+            return normal_loss(observed, before, variance) + stands_for * change
 
         if self.likelihood == "nb":
             log_mean = cast("Tensor", generative_outputs["log_mean"])
@@ -385,7 +322,7 @@ class SIVAEModule(BaseModuleClass):
                 tensors[REGISTRY_KEYS.X_KEY], log_mean, noise.log()
             )
         else:
-            reconstruction = normal_loss("linear", noise)
+            reconstruction = of_all("linear", noise)
         kl_cells = divergence(inference_outputs["mean"], inference_outputs["variance"])
         loss = reconstruction.mean() + kl_cells.mean()
         metrics = {"kl_cells": kl_cells.mean()}
@@ -393,7 +330,7 @@ class SIVAEModule(BaseModuleClass):
             metrics["kl_genes"] = stands_for * divergence(genes.mean, genes.variance).sum() / n_obs
             loss = loss + metrics["kl_genes"]
             if self.gamma:
-                error = normal_loss("interpreted", torch.ones_like(noise))
+                error = of_all("interpreted", torch.ones_like(noise))
                 metrics["interpretability_loss"] = error.mean()
                 loss = loss + self.gamma * metrics["interpretability_loss"]
         return LossOutput(
@@ -407,7 +344,7 @@ class SIVAEModule(BaseModuleClass):
         """Second stage: an autoencoder of genes that learns to write the weights of the first."""
         genes = self.genes(drawn)
         mean, variance = cast("Tensor", genes.mean), cast("Tensor", genes.variance)
-        reconstruction = _normal_loss(
+        reconstruction = normal_loss(
             self.gene_weights[drawn].detach(), genes.weights, self.log_weight_variance.exp()
         )
         kl_genes = divergence(mean, variance)
@@ -446,10 +383,3 @@ class SIVAEModule(BaseModuleClass):
 
 def _beside(x: Tensor, covariates: Tensor | None) -> Tensor:
     return x if covariates is None else torch.cat([x, covariates], dim=1)
-
-
-def _normal_loss(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-    """Negative log-likelihood of each row under a normal distribution, a sum over columns."""
-    squared = (x - mean).square().sum(1)
-    scalar = variance.reshape(-1).expand(len(x))
-    return 0.5 * (squared / scalar + x.shape[1] * (2 * torch.pi * scalar).log())
