@@ -241,6 +241,29 @@ def test_gene_stage_reconstructs_the_weights():
     assert all(weight.grad is None for weight in built.cell_encoder.parameters())
 
 
+def test_gene_stage_ties_genes_to_the_scores_of_stage_1():
+    """Equation 13 of cells that stand still, from sums over them alone."""
+    built = module()
+    built.train()
+    drawn = torch.tensor([3, 0, 2])
+    generator = torch.Generator().manual_seed(0)
+    n_genes, n_latent = len(built.gene_mean), built.n_latent
+    x = torch.randn(20, n_genes, generator=generator)
+    z = torch.randn(20, n_latent, generator=generator)
+    torch.manual_seed(3)
+    free = built.gene_loss(drawn).loss
+    torch.manual_seed(3)
+    with built.trained_cells(z.T @ z, x.T @ z):
+        tied = built.gene_loss(drawn).loss
+    torch.manual_seed(3)
+    v = built.genes(drawn).loadings
+    by_hand = -Normal(z @ v.T, 1.0).log_prob(x[:, drawn]).sum(0)
+    without = -Normal(0.0, 1.0).log_prob(x[:, drawn]).sum(0)
+    torch.testing.assert_close(tied - free, built.gamma * (by_hand - without).mean())
+    torch.manual_seed(3)
+    torch.testing.assert_close(built.gene_loss(drawn).loss, free)
+
+
 @pytest.fixture
 def log(counts) -> ad.AnnData:
     counts.X = np.log1p(counts.X.toarray())

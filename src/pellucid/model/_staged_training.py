@@ -17,9 +17,11 @@ from ._gene_input import choose_cells, gene_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from typing import Literal
 
     import numpy as np
+    from torch import Tensor
 
     from pellucid.module import SIVAEModule
 
@@ -130,13 +132,36 @@ class StagedAutoencoder(BaseAutoencoder):
                 datasplitter_kwargs=split,
                 **kwargs,
             )
-            with self.module.free_weights() if stage == "cells" else nullcontext():
+            with self._during(stage, splitter.train_idx):
                 self._fit(**arguments)
             last = stage == [*epochs][-1]
             found: dict[str, pd.DataFrame] = self.history_ or {}
             history |= {name if last else f"{name}_{stage}": found[name] for name in found}
         self.history_ = _continued(earlier, history)
         self._warn_of_dead_units()
+
+    def _during(self, stage: str, cells: np.ndarray) -> AbstractContextManager[None]:
+        """What the network does in this stage alone."""
+        if stage == "cells":
+            return self.module.free_weights()
+        if stage == "genes" and self.module.gamma:
+            return self.module.trained_cells(*self._moments_of_cells(cells))
+        return nullcontext()
+
+    @torch.no_grad()
+    def _moments_of_cells(self, cells: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Products of scores with each other and with genes, summed over these cells."""
+        module = self.module
+        n_genes, n_latent = len(module.gene_mean), module.n_latent
+        squares = torch.zeros(n_latent, n_latent, device=self.device)
+        products = torch.zeros(n_genes, n_latent, device=self.device)
+        loader = self._make_data_loader(self.adata, indices=cells, batch_size=_CELLS_AT_ONCE)
+        for tensors in loader:
+            encoded = self._encode({key: x.to(self.device) for key, x in tensors.items()})
+            mean = encoded["mean"]
+            squares += mean.T @ mean + encoded["variance"].sum(0).diag()
+            products += encoded["encoder_input"][:, :n_genes].T @ mean
+        return squares, products
 
     def _epochs(self, max_epochs: int | Sequence[int] | None) -> dict[str, int]:
         """Epochs of each stage that this model has."""

@@ -118,6 +118,7 @@ class SIVAEModule(BaseModuleClass):
         self._weights_are_free = not gene_wise
         self._held: Genes | None = None
         self._remembered: Remembered | None = None
+        self._moments_of_cells: tuple[Tensor, Tensor] | None = None
 
     @contextmanager
     def free_weights(self) -> Iterator[None]:
@@ -146,6 +147,19 @@ class SIVAEModule(BaseModuleClass):
     def forget_genes(self) -> None:
         """Let go of what was remembered."""
         self._remembered = None
+
+    @contextmanager
+    def trained_cells(self, squares: Tensor, products: Tensor) -> Iterator[None]:
+        """Tie genes to scores that stand still, as in the second stage of training.
+
+        Sums over the training cells: of the products of scores, units x units, and of those of
+        genes and scores, genes x units.
+        """
+        self._moments_of_cells = squares, products
+        try:
+            yield
+        finally:
+            self._moments_of_cells = None
 
     @property
     def covariate_weights(self) -> dict[str, int]:
@@ -341,15 +355,26 @@ class SIVAEModule(BaseModuleClass):
         )
 
     def gene_loss(self, drawn: Tensor) -> LossOutput:
-        """Second stage: an autoencoder of genes that learns to write the weights of the first."""
+        """Second stage: an autoencoder of genes that learns to write the weights of the first.
+
+        Within :meth:`trained_cells` with the interpretability term, which the paper has in the
+        third stage alone: there it cannot carry a gene past the origin any more.
+        """
         genes = self.genes(drawn)
         mean, variance = cast("Tensor", genes.mean), cast("Tensor", genes.variance)
         reconstruction = normal_loss(
             self.gene_weights[drawn].detach(), genes.weights, self.log_weight_variance.exp()
         )
         kl_genes = divergence(mean, variance)
+        loss = reconstruction + kl_genes
+        if self._moments_of_cells is not None:
+            # Equation 13 of all training cells, less what does not depend on the genes.
+            squares, products = self._moments_of_cells
+            v = cast("Tensor", genes.loadings)
+            tied = 0.5 * ((v @ squares) * v).sum(1) - (products[drawn] * v).sum(1)
+            loss = loss + self.gamma * tied
         return LossOutput(
-            loss=(reconstruction + kl_genes).mean(),
+            loss=loss.mean(),
             reconstruction_loss=reconstruction,
             extra_metrics={"kl_genes": kl_genes.mean().detach()},
             n_obs_minibatch=len(drawn),
