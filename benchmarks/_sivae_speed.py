@@ -90,7 +90,8 @@ def prepare(n_genes: int, n_latent: int, arguments: dict[str, Any], train: dict[
 def operations(n_genes: int, n_latent: int, n_drawn: int | None, n_inputs: int) -> tuple[int, int]:
     """Multiply-adds of a step, and numbers that Adam reads or writes; of a VAE if none is drawn.
 
-    A linear layer multiplies once forward and twice backward, but once for what reads the input.
+    A linear layer multiplies once forward and twice backward, but once for what reads the input
+    and for the genes that were not drawn, which are remembered: embedded once an epoch.
     """
 
     def layers(widths: Sequence[int], n_rows: int, passes: Sequence[int]) -> int:
@@ -108,6 +109,10 @@ def operations(n_genes: int, n_latent: int, n_drawn: int | None, n_inputs: int) 
         return total, 7 * (2 * n_genes * HIDDEN[0] + 2 * inner)
     total += layers((n_inputs, *HIDDEN, 2 * n_latent), n_drawn, encoder)
     total += layers(up, n_drawn, decoder) + 3 * BATCH * (HIDDEN[0] + n_latent) * n_drawn
+    if n_drawn < n_genes:
+        total += 2 * BATCH * (HIDDEN[0] + n_latent) * n_genes
+        once = n_genes * (n_inputs * HIDDEN[0] + 2 * inner + 3 * n_latent * HIDDEN[-1])
+        total += once // -(-N_CELLS // BATCH)
     return total, 7 * (n_weights + 4 * inner)
 
 
