@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from copy import deepcopy
 from math import ceil, floor
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
@@ -24,6 +25,7 @@ from pellucid.train import BestWeights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from anndata import AnnData
@@ -166,10 +168,15 @@ class BaseAutoencoder(UnsupervisedTrainingMixin, BaseModelClass):
         each cell.
         """
         means = []
-        for tensors in self._batches(adata, indices, batch_size):
-            decoder_input = self.module._get_generative_input(tensors, self._encode(tensors))
-            means.append(self.module.generative(**decoder_input)["mean"])
+        with self._decoding():
+            for tensors in self._batches(adata, indices, batch_size):
+                decoder_input = self.module._get_generative_input(tensors, self._encode(tensors))
+                means.append(self.module.generative(**decoder_input)["mean"])
         return torch.cat(means).cpu().numpy()
+
+    def _decoding(self) -> AbstractContextManager[None]:
+        """What all batches that are decoded have in common."""
+        return nullcontext()
 
     @torch.inference_mode()
     def get_normalized_expression(

@@ -18,6 +18,7 @@ from ._staged_training import StagedAutoencoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from typing import Literal
 
     from anndata import AnnData
@@ -223,31 +224,8 @@ class SIVAE(CovariatesMixin, QueryMixin, StagedAutoencoder):
     def _log_setting(self) -> str | None:
         return "likelihood='normal'" if self.module.likelihood == "normal" else None
 
-    @torch.inference_mode()
-    def get_reconstruction(
-        self,
-        adata: AnnData | None = None,
-        indices: Sequence[int] | None = None,
-        batch_size: int | None = None,
-    ) -> np.ndarray:
-        """Encode cells and decode them again, with genes at the means of their embeddings.
-
-        Parameters
-        ----------
-        adata
-            AnnData with the genes of the one the model was set up with; that one if `None`.
-        indices
-            Cells to reconstruct; all if `None`.
-        batch_size
-            Cells reconstructed at once; `scvi.settings.batch_size` if `None`.
-
-        Returns
-        -------
-        Cells x genes, float32, in the unit of the data: the mean that the model gives each gene in
-        each cell.
-        """
-        with self.module.held_genes():
-            return super().get_reconstruction(adata, indices, batch_size)
+    def _decoding(self) -> AbstractContextManager[None]:
+        return self.module.held_genes()
 
     @torch.inference_mode()
     def get_loadings(self, layer: int = 1) -> pd.DataFrame:
