@@ -43,7 +43,7 @@ def test_changelog_names_only_what_is_there():
     "command",
     [
         "pip install -c constraints.txt . && python -m pellucid",
-        'pip install -c constraints.txt -e ".[test]" && pytest',
+        'pip install -c constraints.txt -e ".[test]" && pytest -n auto',
     ],
 )
 def test_readme_has_the_commands_that_are_checked(command):
