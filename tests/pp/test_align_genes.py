@@ -134,12 +134,20 @@ def test_mapping_many_to_one_is_summed_and_one_to_many_repeated(as_table):
     assert report["params"]["mapped"] is True
 
 
+ENSEMBL = [f"ENSMUSG{i:011d}" for i in range(4)]
+
+
+def test_mapping_is_a_column_of_var():
+    adata = make(var_names=ENSEMBL)
+    adata.var["symbol"] = pd.Categorical(["P", None, "Q", "P"])
+    aligned = pld.pp.align_genes(adata, ["Q", "P"], mapping=adata.var["symbol"])
+    np.testing.assert_array_equal(dense(aligned.X), [[3, 5], [7, 13], [9, 0]])
+    assert aligned.uns["align_genes"]["n_dropped"] == 1
+
+
 def test_a_gene_mapped_onto_one_that_is_there_is_added_to_it():
     aligned = pld.pp.align_genes(make(), ["A"], mapping={"B": "A"})
     np.testing.assert_array_equal(dense(aligned.X).ravel(), [3, 11, 0])
-
-
-ENSEMBL = [f"ENSMUSG{i:011d}" for i in range(4)]
 
 
 @pytest.mark.parametrize(
@@ -181,6 +189,13 @@ ENSEMBL = [f"ENSMUSG{i:011d}" for i in range(4)]
             r"mapping needs two columns.*found 3: 'a', 'b', 'score'",
         ),
         ("ABCD", ["P", "Q"], {"mapping": {"A": "X"}}, r"0 of 2 .* of adata by mapping"),
+        (
+            "ABCD",
+            ["P", "Q", "R"],
+            {"mapping": {"P": ["A", "B"], "Q": "C", "D": "R"}},
+            r"1 of 3 .*mapping is the other way round.*Exchange its two sides",
+        ),
+        ("ABCD", ["A"], {"min_fraction": 50}, r"min_fraction=50 is no share"),
     ],
 )
 def test_bad_input_raises_and_changes_nothing(unchanged, var_names, targets, arguments, message):

@@ -23,7 +23,7 @@ def align_genes(
     adata: AnnData,
     var_names: Iterable[str],
     *,
-    mapping: Mapping[str, str | Iterable[str]] | pd.DataFrame | None = None,
+    mapping: Mapping[str, str | Iterable[str]] | pd.Series | pd.DataFrame | None = None,
     min_fraction: float = 0.5,
 ) -> AnnData:
     """Give foreign data the genes of a trained model: the same ones, in the same order.
@@ -39,13 +39,14 @@ def align_genes(
         The genes wanted, such as `reference.var_names`.
     mapping
         Names in `adata` to names in `var_names`: a table of orthologues or of ids, as a mapping
-        (to one name or several) or as a table of two columns (from, to; rows with a missing value
-        are skipped). A gene that is not in it keeps its name. If several genes of `adata` go to
-        one name, their values are **summed**, which suits counts and not log data; if one gene
-        goes to several names, **each** gets its values.
+        (to one name or several), as a column of `adata.var` that holds the other names, or as a
+        table of two columns (from, to). Missing values are skipped. A gene that is not in it
+        keeps its name. If several genes of `adata` go to one name, their values are **summed**,
+        which suits counts and not log data; if one gene goes to several names, **each** gets its
+        values.
     min_fraction
-        Least share of `var_names` that must be found. Below a half a model would mostly see zeros
-        it never saw in training, so that is an error unless asked for.
+        Least share of `var_names` that must be found, from 0 to 1. Below a half a model would
+        mostly see zeros it never saw in training, so that is an error unless asked for.
 
     Returns
     -------
@@ -60,7 +61,8 @@ def align_genes(
     ------
     ValueError
         If less than `min_fraction` of `var_names` are found (with a guess at why), `var_names` or
-        `adata.var_names` are not unique, or `mapping` has other than two columns.
+        `adata.var_names` are not unique, `mapping` has other than two columns, or `min_fraction`
+        is not a share.
 
     Examples
     --------
@@ -74,6 +76,10 @@ def align_genes(
     """
     if isinstance(var_names, str):
         raise TypeError(f"var_names is the string {var_names!r}; expected a list of gene names.")
+    if not 0 <= min_fraction <= 1:
+        raise ValueError(
+            f"min_fraction={min_fraction} is no share of var_names; pass a number from 0 to 1."
+        )
     targets = pd.Index([str(name) for name in var_names])
     check_unique(targets, "var_names")
     check_unique(adata.var_names, "adata.var_names")
@@ -93,7 +99,12 @@ def align_genes(
         raise ValueError(
             f"{n_found:,} of {len(targets):,} genes wanted are among the {adata.n_vars:,} of adata"
             f"{'' if mapping is None else ' by mapping'}, fewer than min_fraction={min_fraction}. "
-            + explain_mismatch(adata, targets, "the genes wanted")
+            + (
+                "mapping is the other way round: it goes from names in var_names to names in "
+                "adata. Exchange its two sides."
+                if _is_reversed(translation, adata.var_names, targets)
+                else explain_mismatch(adata, targets, "the genes wanted")
+            )
         )
     logger.info(
         "%d of %d genes found, %d filled with zeros, %d of adata dropped.",
@@ -127,7 +138,7 @@ def align_genes(
 
 
 def _translation(
-    mapping: Mapping[str, str | Iterable[str]] | pd.DataFrame | None,
+    mapping: Mapping[str, str | Iterable[str]] | pd.Series | pd.DataFrame | None,
 ) -> dict[str, list[str]]:
     """Name in the data to the names it goes to, each once."""
     if mapping is None:
@@ -139,6 +150,8 @@ def _translation(
                 f"{mapping.shape[1]}: {', '.join(map(repr, mapping.columns))}."
             )
         pairs = mapping.dropna().astype(str).itertuples(index=False, name=None)
+    elif isinstance(mapping, pd.Series):
+        pairs = mapping.dropna().astype(str).items()
     else:
         pairs = (
             (name, target)
@@ -149,6 +162,13 @@ def _translation(
     for name, target in pairs:
         translation.setdefault(name, {})[target] = None
     return {name: list(to) for name, to in translation.items()}
+
+
+def _is_reversed(translation: dict[str, list[str]], names: pd.Index, targets: pd.Index) -> bool:
+    """Whether more pairs lead from the genes wanted to those of the data than the right way."""
+    pairs = [(name, target) for name, several in translation.items() for target in several]
+    n_forth = sum(name in names and target in targets for name, target in pairs)
+    return sum(name in targets and target in names for name, target in pairs) > n_forth
 
 
 def _product(matrix: Any, selection: sparse.csr_matrix) -> Any:
