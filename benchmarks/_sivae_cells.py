@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scanpy as sc
 
-from ._sivae_fit import MODELS, fit, log_normalised, mean_and_range
+from ._rows import mean_and_range
+from ._sivae_fit import MODELS, fit, log_normalised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
 
-    from ._sivae_fit import Rows
+    from ._rows import Rows
 
 N_GENES = 2000
 # The paper takes 80 for 177,376 cells and 15 for data sets of fewer.

@@ -1,9 +1,7 @@
-"""The contestants of `sivae`, each trained in one call, and rows that are kept."""
+"""The contestants of `sivae`, each trained in one call."""
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +10,7 @@ import scanpy as sc
 from anndata import AnnData
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
 # Arguments of SIVAE: the variants of Table 1. VAE: the same cell-wise networks. Those in `SCALED`
 # are given genes of variance 1, as in the paper.
@@ -35,55 +32,6 @@ SCVI_SHAPE = {"n_layers": 3, "n_hidden": 512}
 # largest: 0.08 more accurate than 0.005 on a fold of pbmc3k at K=2.
 SCVI_EPOCHS = 100
 LEARNING_RATES = {"LinearSCVI": 1e-2, "SCVI": 1e-3}
-
-
-class Rows:
-    """Rows by what they are about: found in a file, or computed and appended to it."""
-
-    def __init__(self, path: Path | None):
-        self.path = path
-        self.known: dict[str, dict[str, Any]] = {}
-        if path is not None and path.exists():
-            for line in path.read_text().splitlines():
-                row = json.loads(line)
-                self.known[json.dumps(row["about"], sort_keys=True)] = row["found"]
-
-    def __call__(
-        self, about: dict[str, Any], compute: Callable[[], dict[str, Any]]
-    ) -> dict[str, Any]:
-        """What is about, and what was found."""
-        key = json.dumps(about, sort_keys=True)
-        if key not in self.known:
-            self.known[key] = compute()
-            if self.path is not None:
-                with self.path.open("a") as file:
-                    print(
-                        json.dumps({"about": about, "found": self.known[key]}),
-                        file=file,
-                        flush=True,
-                    )
-            print({**about, **self.known[key]}, file=sys.stderr, flush=True)
-        return {**about, **self.known[key]}
-
-
-def mean_and_range(
-    rows: Sequence[dict[str, Any]], by: Iterable[str], values: Iterable[str]
-) -> list[dict[str, Any]]:
-    """One row for each combination of `by`: how many, and mean (least to most) of `values`."""
-    by = tuple(by)
-    groups: dict[tuple, list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[name] for name in by), []).append(row)
-    result = []
-    for of, members in groups.items():
-        line: dict[str, Any] = dict(zip(by, of, strict=True)) | {"n": len(members)}
-        for name in values:
-            found = [row[name] for row in members if row.get(name) is not None]
-            line[name] = (
-                f"{np.mean(found):.3f} ({min(found):.3f} to {max(found):.3f})" if found else None
-            )
-        result.append(line)
-    return result
 
 
 def log_normalised(adata: AnnData, target: float) -> AnnData:

@@ -12,13 +12,14 @@ import scanpy as sc
 from anndata import AnnData
 
 from ._network_data import Network, network
+from ._rows import mean_and_range
 from ._sivae_cells import N_GENES, labelled
-from ._sivae_fit import fit, mean_and_range
+from ._sivae_fit import fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._sivae_fit import Rows
+    from ._rows import Rows
 
 EMBEDDINGS = ("SIVAE", "SIVAE, gamma=0", "SIVAE, linear", "PCA")
 N_NEAREST = 10

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from torch import Tensor, nn
 
-    from ._sivae_fit import Rows
+    from ._rows import Rows
 
 N_CELLS, BATCH = 5000, 128
 HIDDEN = (1024, 512, 128)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ._report import machine, parser, save, show
+from ._rows import Rows
 from ._sivae_cells import LABELS, batches, classify
-from ._sivae_fit import MODELS, Rows
+from ._sivae_fit import MODELS
 from ._sivae_genes import communities, loadings
 from ._sivae_speed import epochs, totals
 
