@@ -32,6 +32,11 @@ def gene_set_impact(adata, model, **kwargs):
     pld.tl.gene_set_impact(adata, group=["T/NK", "B"], reference="mono/DC", **kwargs)
 
 
+def enrich(adata, model, **kwargs):
+    attribute(adata, model)
+    pld.tl.enrich(adata, SETS, min_genes=1, **kwargs)
+
+
 def annotated_ae(adata, *, key_added="X_annotated_ae"):
     return pld.tl.annotated_ae(
         adata, gene_sets=SETS, n_sparse=1, likelihood="nb", key_added=key_added, **QUICK
@@ -41,6 +46,20 @@ def annotated_ae(adata, *, key_added="X_annotated_ae"):
 def rank_factors(adata, model, **kwargs):
     annotated_ae(adata)
     pld.tl.rank_factors(adata, **kwargs)
+
+
+def transfer_labels(adata, model, **kwargs):
+    reference = pld.tl.latent(adata, model, copy=True)
+    pld.tl.latent(adata, model)
+    pld.tl.transfer_labels(
+        reference,
+        adata,
+        labels_key="cell/type",
+        use_rep="X_orthogonal_ae",
+        k=7,
+        prediction_key="predicted",
+        **kwargs,
+    )
 
 
 def of_factors(function):
@@ -57,6 +76,13 @@ CALLS = {
     "annotated_ae": (lambda adata, model, **kwargs: annotated_ae(adata, **kwargs), "X_annotated"),
     "attribute": (attribute, "attribution"),
     "attribution_agreement": (attribution_agreement, "attribution_agreement"),
+    "enrich": (enrich, "enrichment"),
+    "deep_ae": (
+        lambda adata, model, **kwargs: pld.tl.deep_ae(
+            adata, n_latent=3, depth=2, **kwargs, **QUICK
+        ),
+        "X_deep_ae",
+    ),
     "factor_separation": (of_factors(pld.tl.factor_separation), "factor_separation"),
     "factor_test": (of_factors(pld.tl.factor_test), "factor_test"),
     "gene_set_impact": (gene_set_impact, "gene_set_impact"),
@@ -76,6 +102,7 @@ CALLS = {
         ),
         "X_sivae",
     ),
+    "transfer_labels": (transfer_labels, "transfer_labels"),
 }
 WRITE_NOTHING = {"orthogonality"}
 
@@ -164,6 +191,7 @@ def test_figures_and_tables_of_what_comes_back(adata, model, round_trip):
         for name in (
             "attribution",
             "attribution_agreement",
+            "enrichment",
             "factor_separation",
             "factor_test",
             "factors",
@@ -172,6 +200,7 @@ def test_figures_and_tables_of_what_comes_back(adata, model, round_trip):
             "history",
             "latent",
             "loadings",
+            "transfer_labels",
         )
     }
     before = {name: table(adata) for name, table in tables.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._attribution import attribution
 from ._attribution_agreement import attribution_agreement
+from ._enrichment import enrichment
 from ._factor_separation import factor_separation
 from ._factor_test import factor_test
 from ._factors import factors
@@ -12,10 +13,12 @@ from ._gene_sets import gene_sets
 from ._history import history
 from ._latent import latent
 from ._loadings import loadings
+from ._transfer_labels import transfer_labels
 
 __all__ = [
     "attribution",
     "attribution_agreement",
+    "enrichment",
     "factor_separation",
     "factor_test",
     "factors",
@@ -24,4 +27,5 @@ __all__ = [
     "history",
     "latent",
     "loadings",
+    "transfer_labels",
 ]

@@ -3,6 +3,7 @@
 from ._annotated_ae import annotated_ae
 from ._attribute import attribute
 from ._attribution_agreement import attribution_agreement
+from ._enrich import enrich
 from ._factor_separation import factor_separation
 from ._factor_test import factor_test
 from ._gene_set_impact import gene_set_impact
@@ -17,6 +18,7 @@ __all__ = [
     "annotated_ae",
     "attribute",
     "attribution_agreement",
+    "enrich",
     "factor_separation",
     "factor_test",
     "gene_set_impact",
