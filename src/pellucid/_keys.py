@@ -21,6 +21,7 @@ FACTORS = "factors"
 FACTOR_SEPARATION = "factor_separation"
 FACTOR_TEST = "factor_test"
 ATTRIBUTION_AGREEMENT = "attribution_agreement"
+TRANSFER_LABELS = "transfer_labels"
 ENRICHMENT = "enrichment"
 
 # A unit is dead whose standard deviation over cells is below this share of the largest one.

@@ -13,6 +13,7 @@ from ._gene_set_impact import gene_set_impact
 from ._gene_set_impact_difference import gene_set_impact_difference
 from ._history import history
 from ._loadings import loadings
+from ._transfer_accuracy import transfer_accuracy
 from ._umap import umap
 from ._unit_activity import unit_activity
 
@@ -28,6 +29,7 @@ __all__ = [
     "gene_set_impact_difference",
     "history",
     "loadings",
+    "transfer_accuracy",
     "umap",
     "unit_activity",
 ]

@@ -13,6 +13,7 @@ from ._orthogonal_ae import orthogonal_ae
 from ._orthogonality import orthogonality
 from ._rank_factors import rank_factors
 from ._sivae import sivae
+from ._transfer_labels import transfer_labels
 
 __all__ = [
     "annotated_ae",
@@ -28,4 +29,5 @@ __all__ = [
     "orthogonality",
     "rank_factors",
     "sivae",
+    "transfer_labels",
 ]
