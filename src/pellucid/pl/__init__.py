@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._attribution_agreement import attribution_agreement
 from ._cell_gene_embedding import cell_gene_embedding
+from ._enrichment import enrichment
 from ._factor_ranking import factor_ranking
 from ._factor_scatter import factor_scatter
 from ._factor_separation import factor_separation
@@ -20,6 +21,7 @@ from ._unit_activity import unit_activity
 __all__ = [
     "attribution_agreement",
     "cell_gene_embedding",
+    "enrichment",
     "factor_ranking",
     "factor_scatter",
     "factor_separation",
