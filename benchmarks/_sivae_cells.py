@@ -10,7 +10,7 @@ import numpy as np
 import scanpy as sc
 
 from ._rows import mean_and_range
-from ._sivae_fit import MODELS, fit, log_normalised
+from ._sivae_fit import MODELS, OURS, fit, log_normalised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,11 +52,14 @@ def classify(
     seeds: Sequence[int] = (0,),
     n_latents: Sequence[int] = (2, 10),
     data: Sequence[str] = tuple(LABELS),
+    precision: str | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Balanced accuracy of held-out cells by the labels of their nearest training cells.
 
-    Genes are chosen, and their moments taken, on the training cells of each fold.
+    Genes are chosen, and their moments taken, on the training cells of each fold. `precision` is
+    that of Lightning, of this package's models.
     """
+    train_kwargs = {} if precision is None else {"precision": precision}
     cells = {name: labelled(name) for name in data}
     splits = {name: folds(adata, n_folds) for name, adata in cells.items()}
     found = []
@@ -68,6 +71,8 @@ def classify(
             genes = training.var["highly_variable"].to_numpy()
             for n_latent, model, seed in product(n_latents, models, seeds):
                 about = {"data": name, "K": n_latent, "model": model, "fold": fold, "seed": seed}
+                of_model = train_kwargs if model in OURS else {}
+                about |= of_model
                 compute = partial(
                     _held_out,
                     model,
@@ -75,6 +80,7 @@ def classify(
                     adata[test][:, genes],
                     n_latent,
                     seed,
+                    of_model,
                 )
                 found.append(rows(about, compute))
     values = ("balanced accuracy", "accuracy", "seconds", "epochs")
@@ -82,13 +88,18 @@ def classify(
 
 
 def _held_out(
-    model: str, train: AnnData, test: AnnData, n_latent: int, seed: int
+    model: str,
+    train: AnnData,
+    test: AnnData,
+    n_latent: int,
+    seed: int,
+    train_kwargs: dict[str, Any],
 ) -> dict[str, Any]:
     from sklearn.metrics import accuracy_score, balanced_accuracy_score
     from sklearn.neighbors import KNeighborsClassifier
 
     train, test = train.copy(), test.copy()
-    fitted = fit(model, train, n_latent=n_latent, seed=seed)
+    fitted = fit(model, train, n_latent=n_latent, seed=seed, **train_kwargs)
     neighbors = KNeighborsClassifier(N_NEIGHBORS)
     neighbors.fit(fitted.encode(train), train.obs["label"])
     predicted = neighbors.predict(fitted.encode(test))

@@ -66,7 +66,10 @@ def fit(
     batch_key: str | None = None,
     **train: Any,
 ) -> Fitted:
-    """Train a contestant on log expression in `X` or counts in the layer of that name."""
+    """Train a contestant on log expression in `X` or counts in the layer of that name.
+
+    Models of this package with what `train` takes besides.
+    """
     if name in OURS:
         return _ours(name, adata, n_latent, seed, batch_key, train)
     start = time.process_time()

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument("--seeds", type=int, help="how many; 5, or 1 a fold in `classify`")
     command.add_argument("--folds", type=int, default=5)
     command.add_argument("--data", nargs="+", default=list(LABELS), help="of `classify`")
+    command.add_argument("--precision", help="of `classify`: Lightning's, such as bf16-mixed")
     command.add_argument("--latents", type=int, nargs="+", help="K; 2 and 10, or 2, 20 and 128")
     command.add_argument("--genes", type=int, nargs="+", default=[2000, 10000], help="of `speed`")
     command.add_argument("--resume", type=Path, help="file of rows to read and to add to")
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 seeds=range(given.seeds or 1),
                 n_latents=n_latents,
                 data=given.data,
+                precision=given.precision,
             )
         elif part == "loadings":
             found, table = loadings(rows, seeds=seeds, n_latents=n_latents)

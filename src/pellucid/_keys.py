@@ -31,10 +31,12 @@ LATENT = {
     "OrthogonalAE": "X_orthogonal_ae",
     "AnnotatedAE": "X_annotated_ae",
     "SIVAE": "X_sivae",
+    "DeepAE": "X_deep_ae",
 }
 LOADINGS = {
     "AnnotatedAE": "annotated_ae_loadings",
     "SIVAE": "sivae_loadings",
+    "DeepAE": "deep_ae_loadings",
     "LinearSCVI": "linearscvi_loadings",
 }
 

@@ -78,6 +78,18 @@ MODELS = {
         latent_names=[*SETS, "sparse_0", "sparse_1"],
         smallest_batch=2,
     ),
+    "DeepAE": Case(
+        fit=pld.tl.deep_ae,
+        model_arguments={"n_latent": 5, "n_hidden": (16, 8), "loss": "nb"},
+        history={
+            "train_loss",
+            "validation_loss",
+            "reconstruction_loss_train",
+            "reconstruction_loss_validation",
+        },
+        fit_arguments={"n_latent": 5, "depth": 2, "loss": "nb"},
+        latent_names=[f"Z_{unit}" for unit in range(5)],
+    ),
     "SIVAE": Case(
         fit=pld.tl.sivae,
         model_arguments={"n_latent": 5, "n_hidden": (16, 8), "likelihood": "nb"},

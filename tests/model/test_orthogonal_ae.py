@@ -73,7 +73,7 @@ def test_cells_without_counts_are_encoded(counts):
 def test_log_expression_has_no_library(log_cpm):
     model = build(log_cpm, input_type="log")
     model.train(max_epochs=1, **QUIET)
-    with pytest.raises(ValueError, match=r"input_type='log' models log expression.*get_recon"):
+    with pytest.raises(ValueError, match=r"input_type='log' does not model counts.*get_recon"):
         model.get_normalized_expression()
     assert np.isfinite(model.get_reconstruction()).all()
 

@@ -47,6 +47,8 @@ class BaseAutoencoder(UnsupervisedTrainingMixin, BaseModelClass):
     _presets: ClassVar[dict[str, Preset]] = {}
     # Without the penalties, which may go on falling while the fit of held-out cells gets worse.
     _monitor = "reconstruction_loss_validation"
+    # Whether values below 0 can be modelled.
+    _may_be_scaled = False
 
     @classmethod
     @setup_anndata_dsp.dedent
@@ -61,12 +63,13 @@ class BaseAutoencoder(UnsupervisedTrainingMixin, BaseModelClass):
         Raises
         ------
         ValueError
-            If the expression holds NaN, infinite or negative values, or nothing but zeros, or if
-            gene names are not unique. Raised before anything is registered.
+            If the expression holds NaN or infinite values, nothing but zeros, or negative values
+            that the model does not take, or if gene names are not unique. Raised before anything
+            is registered.
         KeyError
             If `layer` is not in `adata.layers`.
         """
-        check_expression(adata, layer)
+        check_expression(adata, layer, scaled=cls._may_be_scaled)
         setup_method_args = cls._get_setup_method_args(**locals())
         adata_manager = AnnDataManager(
             fields=[LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False)],
@@ -206,19 +209,19 @@ class BaseAutoencoder(UnsupervisedTrainingMixin, BaseModelClass):
         Raises
         ------
         ValueError
-            If the model was built for log expression and so does not model counts.
+            If the model was built for something else than counts, such as log expression.
         """
         if self._log_setting is not None:
             raise ValueError(
-                f"{self._log_setting} models log expression, which has no library size; use "
-                "get_reconstruction."
+                f"{self._log_setting} does not model counts, so that there is no library size; "
+                "use get_reconstruction."
             )
         mean = self.get_reconstruction(adata, indices, batch_size)
         return mean * (library_size / mean.sum(1, keepdims=True))
 
     @property
     def _log_setting(self) -> str | None:
-        """The setting by which the model was built for log expression; `None` for counts."""
+        """The setting by which the model was built for anything but counts; `None` for counts."""
         raise NotImplementedError
 
     def _n_held_out(

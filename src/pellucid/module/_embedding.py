@@ -49,8 +49,12 @@ class Remembered(NamedTuple):
         """The same, with the genes of the last step as they were in it."""
         if self.latest is not None:
             drawn = self.latest.drawn
-            self.loadings[drawn] = cast("Tensor", self.latest.loadings).detach()
-            self.weights[drawn] = self.latest.weights.detach()
+            # Mixed precision may write them in another type than it did before.
+            for known, new in (
+                (self.loadings, cast("Tensor", self.latest.loadings)),
+                (self.weights, self.latest.weights),
+            ):
+                known[drawn] = new.detach().to(known.dtype)
         return self._replace(latest=None)
 
 

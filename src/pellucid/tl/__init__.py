@@ -3,6 +3,7 @@
 from ._annotated_ae import annotated_ae
 from ._attribute import attribute
 from ._attribution_agreement import attribution_agreement
+from ._deep_ae import deep_ae
 from ._enrich import enrich
 from ._factor_separation import factor_separation
 from ._factor_test import factor_test
@@ -19,6 +20,7 @@ __all__ = [
     "annotated_ae",
     "attribute",
     "attribution_agreement",
+    "deep_ae",
     "enrich",
     "factor_separation",
     "factor_test",

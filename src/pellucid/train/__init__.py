@@ -2,6 +2,7 @@
 
 from ._annotated_plan import AnnotatedAETrainingPlan
 from ._best_weights import BestWeights
+from ._deep_plan import DeepAETrainingPlan
 from ._online_plan import OnlineTrainingPlan
 from ._plan import OrthogonalAETrainingPlan
 from ._proximal import proximal_step
@@ -12,6 +13,7 @@ from ._sivae_plan import GeneSplitter, SIVAETrainingPlan
 __all__ = [
     "AnnotatedAETrainingPlan",
     "BestWeights",
+    "DeepAETrainingPlan",
     "GeneSplitter",
     "OnlineTrainingPlan",
     "OrthogonalAETrainingPlan",

@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from ._adam import fused_adam
 from ._plan import AutoencoderTrainingPlan
 
 if TYPE_CHECKING:
@@ -64,14 +65,7 @@ class SIVAETrainingPlan(AutoencoderTrainingPlan):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Adam on what the stage learns."""
-        parameters = self._parameters_of_stage()
-        optimizer = torch.optim.Adam(
-            parameters,
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            fused=parameters[0].device.type in ("cpu", "cuda"),
-        )
-        return {"optimizer": optimizer}
+        return fused_adam(self._parameters_of_stage(), lr=self.lr, weight_decay=self.weight_decay)
 
     def forward(self, batch: Any, **kwargs) -> Any:
         """Run the network on the cells or the genes of a batch."""
