@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 def known_levels(registry: dict[str, Any]) -> dict[str, Any]:
     """Levels of each categorical covariate that a registry knows."""
-    fields = registry["field_registries"][REGISTRY_KEYS.CAT_COVS_KEY]
-    return fields["state_registry"].get("mappings", {})
+    fields = registry["field_registries"].get(REGISTRY_KEYS.CAT_COVS_KEY, {})
+    return fields.get("state_registry", {}).get("mappings", {})
 
 
 class CovariatesMixin:

@@ -9,6 +9,7 @@ from pellucid.module import OrthogonalAEModule
 from pellucid.train import OnlineTrainingPlan, OrthogonalAETrainingPlan
 
 from ._base import BaseAutoencoder, Preset
+from ._query import QueryMixin
 
 if TYPE_CHECKING:
     from typing import Any
@@ -30,7 +31,7 @@ _PAPERS_TRAINING: dict[str, object] = {
 }
 
 
-class OrthogonalAE(BaseAutoencoder):
+class OrthogonalAE(QueryMixin, BaseAutoencoder):
     r"""Autoencoder with a soft orthogonality constraint on its code :cite:p:`Kinalis2019`.
 
     A small SoftPlus autoencoder under a Poisson loss, whose last encoder weight :math:`W` is
@@ -105,6 +106,7 @@ class OrthogonalAE(BaseAutoencoder):
     """
 
     _module_cls = OrthogonalAEModule
+    _n_categories: ClassVar[list[int]] = []  # it reads no covariates
     _presets: ClassVar[dict[str, Preset]] = {
         "kinalis2019": Preset(
             {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from torch import Tensor
 
-    from pellucid.module import AnnotatedAEModule, SIVAEModule
+    from pellucid.module import AnnotatedAEModule, OrthogonalAEModule, SIVAEModule
 
 
 def with_new_levels(
@@ -62,7 +62,9 @@ def with_new_levels(
     return state, new
 
 
-def freeze(module: AnnotatedAEModule | SIVAEModule, new: Mapping[str, Tensor]) -> None:
+def freeze(
+    module: AnnotatedAEModule | OrthogonalAEModule | SIVAEModule, new: Mapping[str, Tensor]
+) -> None:
     """Leave to training the encoder, its norms apart, and the effects of new levels."""
     trainable = {id(weight) for weight in module.encoding_parameters()}
     for name, weight in module.named_parameters():

@@ -10,6 +10,8 @@ from pellucid._compat import REGISTRY_KEYS, BaseModuleClass, LossOutput, auto_mo
 from ._nn import fully_connected
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
 InputType = Literal["library_scaled", "counts", "log"]
@@ -74,6 +76,15 @@ class OrthogonalAEModule(BaseModuleClass):
         hidden = [n_hidden] * n_layers
         self.encoder = fully_connected([n_input, *hidden, n_latent], activation, bias=0.01)
         self.decoder = fully_connected([n_latent, *hidden, n_input], activation, bias=0.01)
+
+    @property
+    def covariate_weights(self) -> dict[str, int]:
+        """None: the network reads expression alone."""
+        return {}
+
+    def encoding_parameters(self) -> Iterator[nn.Parameter]:
+        """What a query's training learns."""
+        return self.encoder.parameters()
 
     @property
     def code_weight(self) -> Tensor:

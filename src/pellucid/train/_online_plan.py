@@ -19,7 +19,8 @@ class OnlineTrainingPlan(OrthogonalAETrainingPlan):
     """Training by one cell a step, many steps to one `training_step`.
 
     On CPU, plain SGD runs compiled (:func:`~pellucid.train._online.online_steps`); anything else
-    (another device or optimizer, weight decay, an L1 norm) makes the same steps through autograd.
+    (another device or optimizer, weight decay, an L1 norm, weights that are held) makes the same
+    steps through autograd.
     """
 
     def __init__(self, module, **kwargs):
@@ -37,6 +38,7 @@ class OnlineTrainingPlan(OrthogonalAETrainingPlan):
             and self.weight_decay == 0
             and self.module.l1_weight == 0
             and len(self.module.encoder) > 2
+            and all(weight.requires_grad for weight in self.module.parameters())
         )
         with torch.no_grad() if compiled else torch.enable_grad():
             steps = self._compiled_steps if compiled else self._autograd_steps
