@@ -62,7 +62,7 @@ def test_a_line_for_each_space(make_scored, assert_legible, metric, label, uncha
     assert table["score"].max() < high
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Neighbours (k)", label)
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert legend == ["orthogonal ae", "untrained", "all genes", "PCA", "majority"]
+    assert legend == ["OrthogonalAE", "untrained", "all genes", "PCA", "majority"]
     assert_legible(ax.figure)
 
 

@@ -20,7 +20,7 @@ _METRICS = {
     "balanced_accuracy": "Balanced accuracy",
     "mean_f1": "Mean F1",
 }
-_SPACES = {"X": "all genes", "pca": "PCA"}
+_SPACES = {"X": "all genes", "pca": "PCA"} | {key: name for name, key in _keys.LATENT.items()}
 # Okabe and Ito's, which all eyes tell apart.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "osD^vPX"
@@ -106,7 +106,9 @@ def transfer_accuracy(
     )
     drawn = table[["score", "majority"]].to_numpy()
     ax.set_ylim(max(0, drawn.min() - 0.05), min(1.01, drawn.max() + 0.05))
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    ax.xaxis.set_major_locator(
+        MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+    )
     ax.set(xlabel="Neighbours (k)", ylabel=_METRICS[metric])
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), borderaxespad=0)
     return finish(cast("Figure", ax.figure), ax, show=show, save=save, return_fig=return_fig)

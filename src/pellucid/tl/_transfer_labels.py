@@ -145,7 +145,7 @@ def transfer_labels(
     ...     k=15,
     ...     prediction_key="predicted",
     ... )
-    >>> query.obs["predicted"].notna().all()
+    >>> bool(query.obs["predicted"].notna().all())
     True
     """
     spaces = [use_rep] if isinstance(use_rep, str) else list(use_rep)
