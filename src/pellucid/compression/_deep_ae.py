@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+
+from ._compressor import Compressor
+
+
+class DeepAECompressor(Compressor):
+    """A :class:`~pellucid.model.DeepAE` with scikit-learn's verbs :cite:p:`Zhang2020`.
+
+    Parameters
+    ----------
+    n_latent
+        Numbers a cell, K.
+    model_kwargs
+        Arguments of the model other than `n_latent`; the paper's if `None`.
+    train_kwargs
+        Arguments of its `train`; the paper's if `None`: 1,000 steps on all training cells at once.
+    random_state
+        Seed of the weights and of the training.
+    """
+
+    def __init__(
+        self,
+        n_latent: int = 50,
+        *,
+        model_kwargs: dict[str, Any] | None = None,
+        train_kwargs: dict[str, Any] | None = None,
+        random_state: int = 0,
+    ):
+        self.n_latent = n_latent
+        self.model_kwargs = model_kwargs
+        self.train_kwargs = train_kwargs
+        self.random_state = random_state
+
+    def _fit(self, x: np.ndarray) -> None:
+        # Here, because the other compressors need no torch.
+        from pellucid.model import DeepAE
+        from pellucid.train import seeded
+
+        preset = DeepAE.preset("zhang2020")
+        model_kwargs = preset.model_kwargs if self.model_kwargs is None else self.model_kwargs
+        train_kwargs = preset.train_kwargs if self.train_kwargs is None else self.train_kwargs
+        adata = _adata(x)
+        DeepAE.setup_anndata(adata)
+        with seeded(self.random_state):
+            self.model_ = DeepAE(adata, **{**model_kwargs, "n_latent": self.n_latent})
+            self.model_.train(**{"enable_progress_bar": False, **train_kwargs})
+
+    def _encode(self, x: np.ndarray) -> np.ndarray:
+        return self.model_.get_latent_representation(_adata(x)).astype(np.float64)
+
+    def _decode(self, codes: np.ndarray) -> np.ndarray:
+        return self.model_.decode(codes).astype(np.float64)
+
+
+def _adata(x: np.ndarray) -> AnnData:
+    return AnnData(x.astype(np.float32))
