@@ -83,6 +83,12 @@ CALLS = {
         ),
         "X_deep_ae",
     ),
+    "compression_benchmark": (
+        lambda adata, model, **kwargs: pld.tl.compression_benchmark(
+            adata, methods={"SVD/é": "svd"}, n_latent=2, train_size=0.3, n_repeats=2, **kwargs
+        ),
+        "compression_benchmark",
+    ),
     "factor_separation": (of_factors(pld.tl.factor_separation), "factor_separation"),
     "factor_test": (of_factors(pld.tl.factor_test), "factor_test"),
     "gene_set_impact": (gene_set_impact, "gene_set_impact"),
@@ -96,6 +102,12 @@ CALLS = {
         "X_ortho",
     ),
     "rank_factors": (rank_factors, "factors"),
+    "reconstruction_metrics": (
+        lambda adata, model, **kwargs: pld.tl.reconstruction_metrics(
+            adata, {"a/b é": adata.X.toarray() + 1}, **kwargs
+        ),
+        "reconstruction_metrics",
+    ),
     "sivae": (
         lambda adata, model, **kwargs: pld.tl.sivae(
             adata, n_hidden=(8, 4), likelihood="nb", **kwargs, **QUICK
@@ -191,6 +203,7 @@ def test_figures_and_tables_of_what_comes_back(adata, model, round_trip):
         for name in (
             "attribution",
             "attribution_agreement",
+            "compression_benchmark",
             "enrichment",
             "factor_separation",
             "factor_test",
@@ -200,6 +213,7 @@ def test_figures_and_tables_of_what_comes_back(adata, model, round_trip):
             "history",
             "latent",
             "loadings",
+            "reconstruction_metrics",
             "transfer_labels",
         )
     }

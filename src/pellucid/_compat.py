@@ -13,7 +13,7 @@ from scvi.model.base._save_load import _initialize_model as initialize_model
 from scvi.module import VAE
 from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from scvi.train import TrainingPlan
-from scvi.utils import setup_anndata_dsp
+from scvi.utils import setup_anndata_dsp, track
 
 __all__ = [
     "REGISTRY_KEYS",
@@ -34,4 +34,5 @@ __all__ = [
     "initialize_model",
     "settings",
     "setup_anndata_dsp",
+    "track",
 ]

@@ -22,7 +22,10 @@ FACTOR_SEPARATION = "factor_separation"
 FACTOR_TEST = "factor_test"
 ATTRIBUTION_AGREEMENT = "attribution_agreement"
 TRANSFER_LABELS = "transfer_labels"
+TUNE = "tune"
 ENRICHMENT = "enrichment"
+RECONSTRUCTION_METRICS = "reconstruction_metrics"
+COMPRESSION_BENCHMARK = "compression_benchmark"
 
 # A unit is dead whose standard deviation over cells is below this share of the largest one.
 DEAD_BELOW = 0.01

@@ -118,6 +118,14 @@ def row_blocks(matrix: Any) -> Iterator[Any]:
             yield matrix[start : start + _ROWS_AT_ONCE]
 
 
+def dense_expression(adata: AnnData, layer: str | None = None) -> np.ndarray:
+    """The expression matrix as floating-point numbers, dense and in memory."""
+    matrix = expression_matrix(adata, layer)
+    blocks = [b.toarray() if sparse.issparse(b) else np.asarray(b) for b in row_blocks(matrix)]
+    dense = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    return dense if np.issubdtype(dense.dtype, np.floating) else dense.astype(np.float32)
+
+
 def group_labels(adata: AnnData, groupby: str, *, argument: str = "groupby") -> pd.Categorical:
     """`adata.obs[groupby]` as a categorical, its unused categories removed."""
     if groupby not in adata.obs:

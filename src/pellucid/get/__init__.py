@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._attribution import attribution
 from ._attribution_agreement import attribution_agreement
+from ._compression_benchmark import compression_benchmark
 from ._enrichment import enrichment
 from ._factor_separation import factor_separation
 from ._factor_test import factor_test
@@ -13,11 +14,13 @@ from ._gene_sets import gene_sets
 from ._history import history
 from ._latent import latent
 from ._loadings import loadings
+from ._reconstruction_metrics import reconstruction_metrics
 from ._transfer_labels import transfer_labels
 
 __all__ = [
     "attribution",
     "attribution_agreement",
+    "compression_benchmark",
     "enrichment",
     "factor_separation",
     "factor_test",
@@ -27,5 +30,6 @@ __all__ = [
     "history",
     "latent",
     "loadings",
+    "reconstruction_metrics",
     "transfer_labels",
 ]

@@ -3,6 +3,7 @@
 from ._annotated_ae import annotated_ae
 from ._attribute import attribute
 from ._attribution_agreement import attribution_agreement
+from ._compression_benchmark import compression_benchmark
 from ._deep_ae import deep_ae
 from ._enrich import enrich
 from ._factor_separation import factor_separation
@@ -13,6 +14,7 @@ from ._loadings import loadings
 from ._orthogonal_ae import orthogonal_ae
 from ._orthogonality import orthogonality
 from ._rank_factors import rank_factors
+from ._reconstruction_metrics import reconstruction_metrics
 from ._sivae import sivae
 from ._transfer_labels import transfer_labels
 
@@ -20,6 +22,7 @@ __all__ = [
     "annotated_ae",
     "attribute",
     "attribution_agreement",
+    "compression_benchmark",
     "deep_ae",
     "enrich",
     "factor_separation",
@@ -30,6 +33,7 @@ __all__ = [
     "orthogonal_ae",
     "orthogonality",
     "rank_factors",
+    "reconstruction_metrics",
     "sivae",
     "transfer_labels",
 ]
