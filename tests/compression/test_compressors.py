@@ -121,7 +121,7 @@ def test_n_latent(make, n_latent, cells):
     [
         (KSVD(4, n_nonzero=5), "n_nonzero=5; a code has 1 to n_latent=4"),
         (KSVD(4, n_iter=0), "n_iter=0; it must be at least 1"),
-        (SparseNMF(4, penalty=-1), "penalty=-1; it must not be negative"),
+        (SparseNMF(4, penalty=-1), "penalty=-1; it must be above 0"),
         (CSSMAF(4, n_active=5), "n_active=5; n_latent=4 measurements tell of 1 to 4"),
         (CSSMAF(4, penalty=1), "penalty=1; it must lie between 0 and 1"),
         (CSSMAF(4, n_modules=0), "n_modules=0; it must be at least 1"),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.decomposition import NMF
+from sklearn.decomposition import NMF, sparse_encode
 
 from ._compressor import Compressor, check_positive
 from ._convergence import as_far_as_it_came
@@ -57,8 +57,10 @@ class SparseNMF(Compressor):
 
     def _check(self) -> None:
         check_positive(max_iter=self.max_iter)
-        if self.penalty < 0:
-            raise ValueError(f"penalty={self.penalty}; it must not be negative.")
+        if not self.penalty > 0:
+            raise ValueError(
+                f"penalty={self.penalty}; it must be above 0, for codes to be sparse."
+            )
 
     def _fit(self, x: np.ndarray) -> None:
         self.lowest_ = np.minimum(x.min(axis=0), 0)
@@ -79,7 +81,16 @@ class SparseNMF(Compressor):
 
     def _encode(self, x: np.ndarray) -> np.ndarray:
         with as_far_as_it_came():
-            return self.nmf_.transform(np.maximum(x - self.lowest_, 0) / self.scale_)
+            # What NMF.transform minimises, too, but that takes the product with all genes again
+            # in every round.
+            return sparse_encode(
+                np.maximum(x - self.lowest_, 0) / self.scale_,
+                self.nmf_.components_,
+                algorithm="lasso_cd",
+                alpha=self.penalty * self.n_genes_,
+                positive=True,
+                max_iter=self.max_iter,
+            )
 
     def _decode(self, codes: np.ndarray) -> np.ndarray:
         return codes @ self.nmf_.components_ * self.scale_ + self.lowest_
