@@ -137,3 +137,61 @@ def test_metabolites_in_few_samples():
     adata = ad.AnnData(sparse.csr_matrix(values))
     model = pld.tl.deep_ae(adata, n_latent=3, depth=1, max_epochs=2, train_size=0.7, **QUIET)
     assert model.get_reconstruction().shape == (12, 300)
+
+
+def test_linear_path_starts_as_the_decomposition(counts):
+    """Untrained, it is the truncated decomposition with a soft bound at each gene's least."""
+    counts.X = counts.X.log1p()
+    x = counts.X.toarray().astype(np.float64)
+    model = build(counts, loss="mse", linear_path=True)
+    vectors = np.linalg.svd(x)[2][:4]
+    found = model.get_latent_representation()
+    np.testing.assert_allclose(found @ found.T, x @ vectors.T @ vectors @ x.T, rtol=1e-4)
+    softness = 0.2 * np.sqrt(x.var(0).mean())
+    lowest = x.min(0)
+    above = (x @ vectors.T @ vectors - lowest) / softness
+    expected = lowest + softness * np.logaddexp(0, above)
+    np.testing.assert_allclose(model.get_reconstruction(), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(model.decode(found), expected, rtol=1e-3, atol=1e-3)
+    # The layers add nothing yet, so that the weights of the linear path are all there is.
+    loadings = model.get_loadings().to_numpy()
+    np.testing.assert_allclose(loadings @ loadings.T, vectors.T @ vectors, atol=1e-4)
+
+
+def test_linear_path_learns_what_a_line_misses():
+    """A parabola in one number."""
+    rng = np.random.default_rng(0)
+    t = rng.uniform(-1, 1, size=(400, 1))
+    values = np.hstack([t, 2 * t**2, -t, 1 - t**2]) + rng.normal(0, 0.01, size=(400, 4))
+    adata = ad.AnnData(values.astype(np.float32))
+    model = build(adata, n_latent=1, n_hidden=(32,), loss="mse", linear_path=True)
+    before = ((model.get_reconstruction() - values) ** 2).mean()
+    model.train(max_epochs=60, plan_kwargs={"lr": 1e-2}, **QUIET)
+    assert ((model.get_reconstruction() - values) ** 2).mean() < 0.2 * before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"loss": "nb"}, "linear_path=True is not for loss='nb'"),
+        ({"n_latent": 30}, "n_latent=30 with linear_path=True: adata has 90 cells and 30 genes"),
+    ],
+)
+def test_no_linear_path(counts, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build(counts, linear_path=True, **arguments)
+
+
+@pytest.mark.parametrize("method", ["saliency", "integrated_gradients"])
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_attributions_of_a_linear_path(counts, method, side):
+    """Not a chain of layers, so that autograd and captum read it: the same in any chunks."""
+    counts.X = counts.X.log1p()
+    model = build(counts, loss="mse", linear_path=True)
+    pld.tl.attribute(counts, model, method=method, side=side, aggregate="mean")
+    found = counts.varm["attribution"]
+    assert found.shape == (30, 4)
+    if (method, side) == ("saliency", "encoder"):
+        np.testing.assert_allclose(found, model.get_loadings(), atol=1e-5)
+    assert np.isfinite(found).all()
+    assert np.abs(found).sum() > 0

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
+from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
 
 from pellucid._validate import check_expression, expression_matrix, row_blocks
 from pellucid.module import DeepAEModule
@@ -29,6 +31,8 @@ _HIDDEN = {
     6: (2580, 1280, 640, 256, 128),
 }
 _CODES_AT_ONCE = 1024
+# Of the bound below which no gene is written, in standard deviations of a gene.
+_SOFTNESS = 0.2
 
 
 class DeepAE(BaseAutoencoder):
@@ -64,12 +68,19 @@ class DeepAE(BaseAutoencoder):
         * ``'nb'`` - counts: a negative binomial with one dispersion a gene, of which the network
           reads :math:`\log(1 + x)` and writes the logarithm of the mean. The library size is not
           given to the decoder: it has to be part of the code.
+    linear_path
+        Whether encoder and decoder have a linear path beside their layers, which starts as the
+        truncated singular value decomposition of `adata`, and outputs are bounded below, softly,
+        by each gene's least value in it. The layers start at nothing and learn what a linear code
+        misses, if there are cells enough to learn it from; of a hundred cells the paper's networks
+        do not learn as much as the decomposition knows. Not in the paper, and not for
+        `loss="nb"`.
 
     Raises
     ------
     ValueError
-        If `depth` or `loss` is unknown, a width is below 1, or counts are due and the data are not
-        whole numbers.
+        If `depth` or `loss` is unknown, a width is below 1, counts are due and the data are not
+        whole numbers, or there are more units than cells or genes for a linear path.
 
     Examples
     --------
@@ -113,6 +124,7 @@ class DeepAE(BaseAutoencoder):
         depth: int = 4,
         n_hidden: Sequence[int] | None = None,
         loss: Loss = "mae",
+        linear_path: bool = False,
     ):
         super().__init__(adata)
         if loss not in ("mae", "mse", "nb"):
@@ -138,10 +150,11 @@ class DeepAE(BaseAutoencoder):
             n_latent=n_latent,
             loss=loss,
             log_mean=log_mean,
+            linear_path=_decomposed(adata, layer, n_latent, loss) if linear_path else None,
         )
         self._model_summary_string = (
             f"DeepAE with the following params: \nn_latent: {n_latent}, n_hidden: {widths}, "
-            f"loss: {loss}"
+            f"loss: {loss}, linear_path: {linear_path}"
         )
         self.module.eval()
         self.init_params_ = self._get_init_params(locals())
@@ -256,3 +269,24 @@ class DeepAE(BaseAutoencoder):
     def _log_setting(self) -> str | None:
         loss = self.module.loss_name
         return None if loss == "nb" else f"loss={loss!r}"
+
+
+def _decomposed(
+    adata: AnnData, layer: str | None, n_latent: int, loss: Loss
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Right singular vectors, units x genes; each gene's least value, and a softness for it."""
+    if loss == "nb":
+        raise ValueError("linear_path=True is not for loss='nb', whose decoder writes logarithms.")
+    if n_latent >= min(adata.shape):
+        raise ValueError(
+            f"n_latent={n_latent} with linear_path=True: adata has {adata.n_obs} cells and "
+            f"{adata.n_vars} genes, and a decomposition has fewer units than either."
+        )
+    blocks = [sparse.csr_matrix(block) for block in row_blocks(expression_matrix(adata, layer))]
+    matrix = sparse.vstack(blocks).astype(np.float32)
+    found = TruncatedSVD(n_latent, algorithm="arpack", random_state=0).fit(matrix)
+    mean = np.asarray(matrix.mean(axis=0)).ravel()
+    squares = np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel()
+    lowest = matrix.min(axis=0).toarray().ravel()
+    softness = _SOFTNESS * float(np.sqrt(np.maximum(squares - mean**2, 0).mean()))
+    return torch.from_numpy(found.components_.copy()), torch.from_numpy(lowest), softness or 1.0

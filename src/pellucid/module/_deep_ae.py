@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from pellucid._compat import REGISTRY_KEYS, BaseModuleClass, LossOutput, auto_move_data
 
@@ -22,6 +23,35 @@ Loss = Literal["mae", "mse", "nb"]
 NEGATIVE_SLOPE = 0.2
 
 
+class LinearPath(nn.Module):
+    """Layers, and a linear path beside them to which they start to add nothing."""
+
+    def __init__(self, layers: nn.Sequential, weight: Tensor):
+        super().__init__()
+        self.layers = layers
+        nn.init.zeros_(cast("nn.Linear", layers[-1]).weight)
+        self.direct = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+        self.direct.weight.data = weight.clone()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.direct(x) + self.layers(x)
+
+
+class Bounded(nn.Module):
+    """A soft lower bound for each output."""
+
+    lowest: Tensor
+
+    def __init__(self, lowest: Tensor, softness: float):
+        super().__init__()
+        self.register_buffer("lowest", lowest)
+        self.softness = softness
+
+    def forward(self, x: Tensor) -> Tensor:
+        above = functional.softplus((x - self.lowest) / self.softness)
+        return self.lowest + self.softness * above
+
+
 class DeepAEModule(BaseModuleClass):
     r"""Network of :class:`~pellucid.model.DeepAE`: leaky ReLUs around a linear code.
 
@@ -37,6 +67,9 @@ class DeepAEModule(BaseModuleClass):
         `"mae"`, `"mse"`, or `"nb"` for counts.
     log_mean
         Logarithm of each gene's mean, from which the decoder of counts departs; `loss="nb"` only.
+    linear_path
+        Weights of linear paths beside the layers, units x genes; the least value of each gene, and
+        how soft a bound it is. No such paths if `None`.
     """
 
     def __init__(
@@ -47,6 +80,7 @@ class DeepAEModule(BaseModuleClass):
         n_latent: int,
         loss: Loss,
         log_mean: Tensor | None = None,
+        linear_path: tuple[Tensor, Tensor, float] | None = None,
     ):
         super().__init__()
         self.n_latent = n_latent
@@ -61,7 +95,13 @@ class DeepAEModule(BaseModuleClass):
             cast("nn.Linear", decoder[-1]).bias.data = cast("Tensor", log_mean).clone()
             self.log_inverse_dispersion = nn.Parameter(torch.zeros(1, n_input))
         encoder.pop(-1)
-        self.encoder, self.decoder = encoder, decoder
+        self.encoder: nn.Module = encoder
+        self.decoder: nn.Module = decoder
+        if linear_path is not None:
+            weight, lowest, softness = linear_path
+            decoder.pop(-1)
+            self.encoder = LinearPath(encoder, weight)
+            self.decoder = nn.Sequential(LinearPath(decoder, weight.T), Bounded(lowest, softness))
 
     def encoder_input(self, x: Tensor) -> Tensor:
         """What the encoder reads of the data: the space in which attributions are taken."""
@@ -119,8 +159,11 @@ class DeepAEModule(BaseModuleClass):
     @property
     def code_weights(self) -> Tensor:
         """Product of the encoder's weights, genes x units."""
-        layers = [layer for layer in self.encoder.children() if isinstance(layer, nn.Linear)]
+        deep = self.encoder.layers if isinstance(self.encoder, LinearPath) else self.encoder
+        layers = [layer for layer in deep.children() if isinstance(layer, nn.Linear)]
         product = layers[0].weight.T
         for layer in layers[1:]:
             product = product @ layer.weight.T
+        if isinstance(self.encoder, LinearPath):
+            product = product + self.encoder.direct.weight.T
         return product
