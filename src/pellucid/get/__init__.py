@@ -16,6 +16,7 @@ from ._latent import latent
 from ._loadings import loadings
 from ._reconstruction_metrics import reconstruction_metrics
 from ._transfer_labels import transfer_labels
+from ._tune import tune
 
 __all__ = [
     "attribution",
@@ -32,4 +33,5 @@ __all__ = [
     "loadings",
     "reconstruction_metrics",
     "transfer_labels",
+    "tune",
 ]

@@ -15,6 +15,7 @@ from ._gene_set_impact_difference import gene_set_impact_difference
 from ._history import history
 from ._loadings import loadings
 from ._transfer_accuracy import transfer_accuracy
+from ._tune import tune
 from ._umap import umap
 from ._unit_activity import unit_activity
 
@@ -32,6 +33,7 @@ __all__ = [
     "history",
     "loadings",
     "transfer_accuracy",
+    "tune",
     "umap",
     "unit_activity",
 ]

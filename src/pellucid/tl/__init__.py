@@ -17,6 +17,7 @@ from ._rank_factors import rank_factors
 from ._reconstruction_metrics import reconstruction_metrics
 from ._sivae import sivae
 from ._transfer_labels import transfer_labels
+from ._tune import tune
 
 __all__ = [
     "annotated_ae",
@@ -36,4 +37,5 @@ __all__ = [
     "reconstruction_metrics",
     "sivae",
     "transfer_labels",
+    "tune",
 ]
