@@ -37,6 +37,12 @@ def enrich(adata, model, **kwargs):
     pld.tl.enrich(adata, SETS, min_genes=1, **kwargs)
 
 
+def gsea(adata, model, **kwargs):
+    attribute(adata, model)
+    options = {"min_genes": 1, "n_permutations": 10, "groupby": "cell/type"}
+    pld.tl.gsea(adata, SETS, **options, **kwargs)
+
+
 def annotated_ae(adata, *, key_added="X_annotated_ae"):
     return pld.tl.annotated_ae(
         adata, gene_sets=SETS, n_sparse=1, likelihood="nb", key_added=key_added, **QUICK
@@ -91,6 +97,7 @@ CALLS = {
     ),
     "factor_separation": (of_factors(pld.tl.factor_separation), "factor_separation"),
     "factor_test": (of_factors(pld.tl.factor_test), "factor_test"),
+    "gsea": (gsea, "gsea"),
     "gene_set_impact": (gene_set_impact, "gene_set_impact"),
     "latent": (lambda adata, model, **kwargs: pld.tl.latent(adata, model, **kwargs), "X_ortho"),
     "loadings": (
@@ -212,6 +219,8 @@ def test_figures_and_tables_of_what_comes_back(adata, model, round_trip):
             "factors",
             "gene_set_impact",
             "gene_sets",
+            "gsea",
+            "gsea_frequency",
             "history",
             "latent",
             "loadings",

@@ -24,6 +24,7 @@ ATTRIBUTION_AGREEMENT = "attribution_agreement"
 TRANSFER_LABELS = "transfer_labels"
 TUNE = "tune"
 ENRICHMENT = "enrichment"
+GSEA = "gsea"
 RECONSTRUCTION_METRICS = "reconstruction_metrics"
 COMPRESSION_BENCHMARK = "compression_benchmark"
 

@@ -8,6 +8,7 @@ import sys
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import scanpy as sc
 from matplotlib.axes import Axes
@@ -23,6 +24,7 @@ FACTORS = (
 FIGURES = {
     "attribution_agreement": {},
     "cell_gene_embedding": {"color": "condition"},
+    "enrichment": {},
     "factor_ranking": {},
     "factor_scatter": {"x": FACTORS[0], "y": FACTORS[1], "color": "condition"},
     "factor_separation": {},
@@ -30,6 +32,7 @@ FIGURES = {
     "gene_embedding": {},
     "gene_set_impact": {},
     "gene_set_impact_difference": {},
+    "gsea_frequency": {},
     "history": {},
     "loadings": {"factors": [FACTORS[0], FACTORS[5]]},
     "umap": {"color": "cell_type"},
@@ -56,6 +59,10 @@ def adata(make_read, make_factors):
     for slot in (adata.varm, adata.uns):
         slot["mine"] = slot["annotated_ae_loadings"]
     pld.tl.attribution_agreement(adata)
+    foremost = np.argsort(-adata.varm["mine"][:, 5])[:20]
+    sets = {"HALLMARK_B/$CELL$": adata.var_names[foremost].to_list()}
+    pld.tl.enrich(adata, sets, key="mine")
+    pld.tl.gsea(adata, sets, attribution_key="mine", n_permutations=200)
     adata.obsm["X_umap"] = adata.obsm["X_orthogonal_ae"][:, [0, 2]]
     adata.obsm["X_orthogonal_ae_umap"] = adata.obsm["X_orthogonal_ae"][:, [3, 5]]
     return adata

@@ -11,6 +11,8 @@ from ._factor_test import factor_test
 from ._factors import factors
 from ._gene_set_impact import gene_set_impact
 from ._gene_sets import gene_sets
+from ._gsea import gsea
+from ._gsea_frequency import gsea_frequency
 from ._history import history
 from ._latent import latent
 from ._loadings import loadings
@@ -28,6 +30,8 @@ __all__ = [
     "factors",
     "gene_set_impact",
     "gene_sets",
+    "gsea",
+    "gsea_frequency",
     "history",
     "latent",
     "loadings",

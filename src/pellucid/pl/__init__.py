@@ -12,6 +12,7 @@ from ._factor_violin import factor_violin
 from ._gene_embedding import gene_embedding
 from ._gene_set_impact import gene_set_impact
 from ._gene_set_impact_difference import gene_set_impact_difference
+from ._gsea_frequency import gsea_frequency
 from ._history import history
 from ._loadings import loadings
 from ._transfer_accuracy import transfer_accuracy
@@ -30,6 +31,7 @@ __all__ = [
     "gene_embedding",
     "gene_set_impact",
     "gene_set_impact_difference",
+    "gsea_frequency",
     "history",
     "loadings",
     "transfer_accuracy",

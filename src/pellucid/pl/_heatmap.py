@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.textpath import TextPath
 from scipy.cluster.hierarchy import dendrogram
 
@@ -62,7 +62,7 @@ def heatmap(
     panels: Sequence[Panel],
     arrangement: Arrangement,
     *,
-    cmap: str,
+    cmap: str | Colormap,
     limits: tuple[float, float],
     colorbar_label: str,
     row_label: str = "",
@@ -198,11 +198,22 @@ def _height(text: str, size: float) -> float:
 def wrap(text: str, width: float, size: float = _SMALL) -> list[str]:
     """Lines of a text that keep to about so many inches."""
     characters = int(width / widest([text], size) * len(text)) if text else 0
-    return textwrap.wrap(text, max(characters - 2, 12))
+    lines = textwrap.wrap(text, max(characters - 2, 12))
+    # Letters differ: of a narrow text, a line may be wider than its share.
+    while characters > 14 and widest(lines, size) > width:
+        characters -= 1
+        lines = textwrap.wrap(text, characters - 2)
+    return lines
 
 
 def _draw(
-    ax: Axes, panel: Panel, arrangement: Arrangement, cmap: str, norm: Normalize, *, cell: float
+    ax: Axes,
+    panel: Panel,
+    arrangement: Arrangement,
+    cmap: str | Colormap,
+    norm: Normalize,
+    *,
+    cell: float,
 ) -> None:
     drawn = np.ix_(arrangement.rows, arrangement.columns)
     values = np.asarray(panel.values)[drawn]

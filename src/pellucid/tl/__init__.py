@@ -9,6 +9,7 @@ from ._enrich import enrich
 from ._factor_separation import factor_separation
 from ._factor_test import factor_test
 from ._gene_set_impact import gene_set_impact
+from ._gsea import gsea
 from ._latent import latent
 from ._loadings import loadings
 from ._orthogonal_ae import orthogonal_ae
@@ -29,6 +30,7 @@ __all__ = [
     "factor_separation",
     "factor_test",
     "gene_set_impact",
+    "gsea",
     "latent",
     "loadings",
     "orthogonal_ae",
