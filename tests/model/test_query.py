@@ -69,3 +69,16 @@ def test_other_genes_are_named(halves, unchanged):
     aligned = pld.pp.align_genes(fewer, known.var_names)
     query = OrthogonalAE.load_query_data(aligned, model)
     assert query.get_latent_representation().shape == (45, 4)
+
+
+def test_codes_of_a_deep_autoencoder(halves):
+    """It has no covariates either, and takes any matrix."""
+    known, new = halves
+    known.X, new.X = known.X.log1p(), new.X.log1p()
+    pld.model.DeepAE.setup_anndata(known)
+    model = pld.model.DeepAE(known, n_latent=4, n_hidden=(8,), loss="mse", linear_path=True)
+    model.train(max_epochs=2, **QUIET)
+    query = pld.model.DeepAE.load_query_data(new, model)
+    expected = model.get_latent_representation(new.copy())
+    np.testing.assert_array_equal(query.get_latent_representation(), expected)
+    np.testing.assert_array_equal(query.decode(expected), model.decode(expected))

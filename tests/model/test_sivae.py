@@ -248,3 +248,13 @@ def test_bad_training(counts, likelihood, arguments, message):
     with pytest.raises(ValueError, match=message):
         fit(model, **arguments)
     assert not model.is_trained
+
+
+def test_mixed_precision(counts):
+    """Genes that a step drew, and those remembered, need not be of one type."""
+    counts.X = counts.X.log1p()
+    pld.model.SIVAE.setup_anndata(counts)
+    model = pld.model.SIVAE(counts, n_hidden=(16, 8))
+    model.train(max_epochs=3, n_genes_per_step=7, precision="bf16-mixed", **QUIET)
+    assert model.get_latent_representation().dtype == np.float32
+    assert np.isfinite(model.history["train_loss"].to_numpy(float)).all()

@@ -13,6 +13,7 @@ from pellucid.module import DeepAEModule
 from pellucid.train import DeepAETrainingPlan
 
 from ._base import BaseAutoencoder, Preset
+from ._query import QueryMixin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,7 @@ _CODES_AT_ONCE = 1024
 _SOFTNESS = 0.2
 
 
-class DeepAE(BaseAutoencoder):
+class DeepAE(QueryMixin, BaseAutoencoder):
     r"""Deep autoencoder that compresses expression to few numbers a cell :cite:p:`Zhang2020`.
 
     A symmetric network, with a leaky ReLU of slope 0.2 after every layer but the code, that is
@@ -103,6 +104,7 @@ class DeepAE(BaseAutoencoder):
     _module_cls = DeepAEModule
     _training_plan_cls = DeepAETrainingPlan
     _may_be_scaled = True
+    _n_categories: ClassVar[list[int]] = []  # it reads no covariates
     _presets: ClassVar[dict[str, Preset]] = {
         "zhang2020": Preset(
             {"n_latent": 50, "depth": 4, "loss": "mae"},

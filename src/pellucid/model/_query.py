@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from torch import Tensor
 
-    from pellucid.module import AnnotatedAEModule, OrthogonalAEModule, SIVAEModule
+    from pellucid.module._transferable import Transferable
 
 
 def with_new_levels(
@@ -62,9 +62,7 @@ def with_new_levels(
     return state, new
 
 
-def freeze(
-    module: AnnotatedAEModule | OrthogonalAEModule | SIVAEModule, new: Mapping[str, Tensor]
-) -> None:
+def freeze(module: Transferable, new: Mapping[str, Tensor]) -> None:
     """Leave to training the encoder, its norms apart, and the effects of new levels."""
     trainable = {id(weight) for weight in module.encoding_parameters()}
     for name, weight in module.named_parameters():
@@ -77,8 +75,7 @@ def freeze(
             )
         else:
             weight.requires_grad_(False)
-    if hasattr(module, "hold_norms"):
-        module.hold_norms()
+    module.hold_norms()
 
 
 class QueryMixin:

@@ -100,17 +100,19 @@ class StagedAutoencoder(BaseAutoencoder):
         n_genes_per_step = self._genes_per_step(n_genes_per_step, batch_size)
         plan = {"n_genes_per_step": n_genes_per_step, **(plan_kwargs or {})}
         self._n_held_out(train_size, validation_size, early_stopping)
-        split = {
-            "batch_size": batch_size,
-            "shuffle_set_split": kwargs.pop("shuffle_set_split", True),
-            **kwargs.pop("datasplitter_kwargs", {}),
-        }
+        split = kwargs.pop("datasplitter_kwargs", {})
         splitter = DataSplitter(
-            self.adata_manager, train_size=train_size, validation_size=validation_size, **split
+            self.adata_manager,
+            train_size=train_size,
+            validation_size=validation_size,
+            batch_size=batch_size,
+            shuffle_set_split=kwargs.pop("shuffle_set_split", True),
+            **split,
         )
         splitter.setup()
-        split.pop("batch_size"), split.pop("shuffle_set_split")
-        split["external_indexing"] = [splitter.train_idx, splitter.val_idx, splitter.test_idx]
+        # One split for all stages.
+        cells = [splitter.train_idx, splitter.val_idx, splitter.test_idx]
+        split = {**split, "external_indexing": cells}
         if "genes" in epochs:
             self._read_cells(splitter.train_idx)
         earlier = self.history_ if self.is_trained_ else None

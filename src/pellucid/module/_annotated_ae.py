@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pellucid._compat import REGISTRY_KEYS, BaseModuleClass, LossOutput, auto_move_data
+from pellucid._compat import REGISTRY_KEYS, LossOutput, auto_move_data
 
 from ._likelihood import negative_binomial_loss
+from ._transferable import Transferable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,7 @@ Likelihood = Literal["normal", "nb"]
 _FIRST_LOADING = 0.05
 
 
-class AnnotatedAEModule(BaseModuleClass):
+class AnnotatedAEModule(Transferable):
     r"""Network of :class:`~pellucid.model.AnnotatedAE`: deep encoder, sparse linear decoder.
 
     Parameters

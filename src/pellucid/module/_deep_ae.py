@@ -7,10 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pellucid._compat import REGISTRY_KEYS, BaseModuleClass, LossOutput, auto_move_data
+from pellucid._compat import REGISTRY_KEYS, LossOutput, auto_move_data
 
 from ._likelihood import negative_binomial_loss
 from ._nn import fully_connected
+from ._transferable import Transferable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,18 +42,19 @@ class Bounded(nn.Module):
     """A soft lower bound for each output."""
 
     lowest: Tensor
+    softness: Tensor
 
     def __init__(self, lowest: Tensor, softness: float):
         super().__init__()
         self.register_buffer("lowest", lowest)
-        self.softness = softness
+        self.register_buffer("softness", torch.tensor(softness))
 
     def forward(self, x: Tensor) -> Tensor:
         above = functional.softplus((x - self.lowest) / self.softness)
         return self.lowest + self.softness * above
 
 
-class DeepAEModule(BaseModuleClass):
+class DeepAEModule(Transferable):
     r"""Network of :class:`~pellucid.model.DeepAE`: leaky ReLUs around a linear code.
 
     Parameters

@@ -5,19 +5,18 @@ from typing import TYPE_CHECKING, Literal, cast
 import torch
 from torch import nn
 
-from pellucid._compat import REGISTRY_KEYS, BaseModuleClass, LossOutput, auto_move_data
+from pellucid._compat import REGISTRY_KEYS, LossOutput, auto_move_data
 
 from ._nn import fully_connected
+from ._transferable import Transferable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
 InputType = Literal["library_scaled", "counts", "log"]
 
 
-class OrthogonalAEModule(BaseModuleClass):
+class OrthogonalAEModule(Transferable):
     r"""Network of :class:`~pellucid.model.OrthogonalAE`: SoftPlus around an orthogonal code.
 
     Parameters
@@ -76,15 +75,6 @@ class OrthogonalAEModule(BaseModuleClass):
         hidden = [n_hidden] * n_layers
         self.encoder = fully_connected([n_input, *hidden, n_latent], activation, bias=0.01)
         self.decoder = fully_connected([n_latent, *hidden, n_input], activation, bias=0.01)
-
-    @property
-    def covariate_weights(self) -> dict[str, int]:
-        """None: the network reads expression alone."""
-        return {}
-
-    def encoding_parameters(self) -> Iterator[nn.Parameter]:
-        """What a query's training learns."""
-        return self.encoder.parameters()
 
     @property
     def code_weight(self) -> Tensor:

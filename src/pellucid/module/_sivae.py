@@ -1,17 +1,18 @@
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from pellucid._compat import REGISTRY_KEYS, BaseModuleClass, LossOutput, auto_move_data
+from pellucid._compat import REGISTRY_KEYS, LossOutput, auto_move_data
 
 from ._embedding import EPS, Genes, Posterior, Remembered, divergence
+from ._gene_side import GeneSide
 from ._likelihood import negative_binomial_loss, normal_loss
 from ._nn import fully_connected
+from ._transferable import Transferable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ Likelihood = Literal["normal", "nb"]
 Decoder = Literal["nonlinear", "linear"]
 
 
-class SIVAEModule(BaseModuleClass):
+class SIVAEModule(GeneSide, Transferable):
     r"""Network of :class:`~pellucid.model.SIVAE`: a VAE of cells and one of genes.
 
     Parameters
@@ -120,47 +121,6 @@ class SIVAEModule(BaseModuleClass):
         self._remembered: Remembered | None = None
         self._moments_of_cells: tuple[Tensor, Tensor] | None = None
 
-    @contextmanager
-    def free_weights(self) -> Iterator[None]:
-        """Leave the genes out: v_L are parameters, as in the first stage of training."""
-        before, self._weights_are_free = self._weights_are_free, True
-        try:
-            yield
-        finally:
-            self._weights_are_free = before
-
-    @contextmanager
-    def held_genes(self) -> Iterator[None]:
-        """Embed all genes once, and not again for every batch of cells."""
-        self._held = self.genes()
-        try:
-            yield
-        finally:
-            self._held = None
-
-    @torch.no_grad()
-    def remember_genes(self) -> None:
-        """Embed all genes, for steps to start from that draw some."""
-        genes = self.genes()
-        self._remembered = Remembered(cast("Tensor", genes.loadings), genes.weights)
-
-    def forget_genes(self) -> None:
-        """Let go of what was remembered."""
-        self._remembered = None
-
-    @contextmanager
-    def trained_cells(self, squares: Tensor, products: Tensor) -> Iterator[None]:
-        """Tie genes to scores that stand still, as in the second stage of training.
-
-        Sums over the training cells: of the products of scores, units x units, and of those of
-        genes and scores, genes x units.
-        """
-        self._moments_of_cells = squares, products
-        try:
-            yield
-        finally:
-            self._moments_of_cells = None
-
     @property
     def covariate_weights(self) -> dict[str, int]:
         """Weights whose last columns read covariates, and the first of these columns."""
@@ -224,20 +184,6 @@ class SIVAEModule(BaseModuleClass):
             "variance": variance,
             "encoder_input": encoder_input,
         }
-
-    def genes(self, drawn: Tensor | None = None) -> Genes:
-        """Equations 6, 7 and 10, of all genes or of those drawn."""
-        if self._weights_are_free:
-            weights = self.gene_weights if drawn is None else self.gene_weights[drawn]
-            return Genes(drawn, None, None, None, weights)
-        mean, variance = self.gene_encoder(
-            self.gene_input if drawn is None else self.gene_input[drawn]
-        )
-        loadings = self._draw(mean, variance)
-        return Genes(drawn, mean, variance, loadings, self.gene_decoder(loadings))
-
-    def _draw(self, mean: Tensor, variance: Tensor) -> Tensor:
-        return mean + variance.sqrt() * torch.randn_like(mean) if self.training else mean
 
     @auto_move_data
     def generative(
@@ -354,32 +300,6 @@ class SIVAEModule(BaseModuleClass):
             n_obs_minibatch=len(reconstruction),
         )
 
-    def gene_loss(self, drawn: Tensor) -> LossOutput:
-        """Second stage: an autoencoder of genes that learns to write the weights of the first.
-
-        Within :meth:`trained_cells` with the interpretability term, which the paper has in the
-        third stage alone: there it cannot carry a gene past the origin any more.
-        """
-        genes = self.genes(drawn)
-        mean, variance = cast("Tensor", genes.mean), cast("Tensor", genes.variance)
-        reconstruction = normal_loss(
-            self.gene_weights[drawn].detach(), genes.weights, self.log_weight_variance.exp()
-        )
-        kl_genes = divergence(mean, variance)
-        loss = reconstruction + kl_genes
-        if self._moments_of_cells is not None:
-            # Equation 13 of all training cells, less what does not depend on the genes.
-            squares, products = self._moments_of_cells
-            v = cast("Tensor", genes.loadings)
-            tied = 0.5 * ((v @ squares) * v).sum(1) - (products[drawn] * v).sum(1)
-            loss = loss + self.gamma * tied
-        return LossOutput(
-            loss=loss.mean(),
-            reconstruction_loss=reconstruction,
-            extra_metrics={"kl_genes": kl_genes.mean().detach()},
-            n_obs_minibatch=len(drawn),
-        )
-
     def draw_expression(self, tensors: dict[str, Tensor], z: Tensor) -> Tensor:
         """Equation 8, or 14 to 17, at given scores."""
         inputs = self._get_generative_input(tensors, {"z": z})
@@ -395,15 +315,6 @@ class SIVAEModule(BaseModuleClass):
     def encoding_parameters(self) -> Iterator[nn.Parameter]:
         """What a query's training learns."""
         return self.cell_encoder.parameters()
-
-    @property
-    def gene_parameters(self) -> list[nn.Parameter]:
-        """What the second stage of training learns."""
-        return [
-            *self.gene_encoder.parameters(),
-            *self.gene_decoder.parameters(),
-            self.log_weight_variance,
-        ]
 
 
 def _beside(x: Tensor, covariates: Tensor | None) -> Tensor:

@@ -135,9 +135,12 @@ class GeneSplitter(pl.LightningDataModule):
         super().__init__()
         n_genes = adata_manager.adata.n_vars
         train_size = 0.9 if train_size is None else train_size
-        self.n_train = min(n_genes, max(1, round(n_genes * train_size)))
+        # Of few genes, too, one is held out.
+        most = n_genes if train_size == 1 else n_genes - 1
+        self.n_train = min(most, max(1, round(n_genes * train_size)))
         left = n_genes - self.n_train
-        self.n_val = left if validation_size is None else min(left, int(n_genes * validation_size))
+        wanted = left if validation_size is None else round(n_genes * validation_size)
+        self.n_val = min(left, max(1, wanted))
         self._batch_size = batch_size
         order = torch.randperm(n_genes)
         self._train, self._held_out = order[: self.n_train], order[self.n_train :][: self.n_val]
