@@ -1,9 +1,10 @@
 """The measurements of Kinalis et al. 2022, as the documentation reports them.
 
-One part. `transfer`: a model trained on pbmc3k reads the control cells of Kang et al., and the
+Two parts. `transfer`: a model trained on pbmc3k reads the control cells of Kang et al., and the
 reverse; a nearest-neighbour classifier that learned the types of the one names those of the other,
 in the encoded space, on all genes, on their principal components, and in the space of an encoder
-that was not trained.
+that was not trained. `tune`: the search for settings beside the defaults, killed on its way and
+taken up again; it needs Ray.
 
 `--resume FILE` keeps every row as it is found, and takes up a run that was stopped.
 """
@@ -21,6 +22,7 @@ import torch
 import pellucid as pld
 from pellucid.train import seeded
 
+from ._kinalis2022_tune import SAMPLERS, defaults, tuned
 from ._report import machine, parser, save, show
 from ._rows import Rows, mean_and_range
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-PARTS = ("transfer",)
+PARTS = ("transfer", "tune")
 # Types by hand: what the two studies call the same cells. What is not here has no counterpart:
 # Kang's activated T and B cells, plasmacytoid dendritic cells and erythrocytes.
 TYPES = {
@@ -169,6 +171,30 @@ def transfer(
     return found
 
 
+def tune(
+    rows: Rows,
+    *,
+    samplers: Sequence[str],
+    n_trials: int,
+    max_epochs: int,
+    kill_after: int,
+    n_nodes: int,
+) -> list[dict[str, Any]]:
+    """One row for the defaults, and one for the best settings that each sampler found."""
+    about = {"part": "tune", "max_epochs": max_epochs}
+    fixed = {"n_trials": n_trials, "kill_after": kill_after, "n_nodes": n_nodes}
+    return [
+        rows({**about, "settings": "default"}, lambda: defaults(max_epochs)),
+        *(
+            rows(
+                {**about, "settings": sampler, **fixed},
+                lambda sampler=sampler: tuned(sampler, max_epochs=max_epochs, **fixed),
+            )
+            for sampler in samplers
+        ),
+    ]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the parts and print their tables."""
     command = parser("kinalis2022", __doc__, repeats=1)
@@ -176,23 +202,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
     command.add_argument("--seeds", type=int, default=5)
     command.add_argument("--max-epochs", type=int, help="instead of the setting's own")
+    command.add_argument("--samplers", nargs="+", default=list(SAMPLERS), choices=SAMPLERS)
+    command.add_argument("--trials", type=int, default=40)
+    command.add_argument("--kill-after", type=int, default=15, help="trials; 0 for never")
+    command.add_argument("--nodes", type=int, default=1, help="of a local cluster of Ray's")
     command.add_argument("--resume", type=Path, help="file of rows to read and to add to")
     given = command.parse_args(arguments)
     if unknown := set(given.parts) - set(PARTS):
         command.error(f"unknown parts: {', '.join(sorted(unknown))}; choose from {PARTS}")
     torch.set_num_threads(given.threads)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    found = transfer(
-        Rows(given.resume),
-        settings=given.settings,
-        seeds=range(given.seeds),
-        max_epochs=given.max_epochs,
-    )
-    show(
-        "transfer: means over k, of the seeds (least to most)",
-        mean_and_range(found, ("direction", "setting", "space"), METRICS),
-    )
-    save(given.json, {"benchmark": "kinalis2022", **machine(given.threads), "transfer": found})
+    rows = Rows(given.resume)
+    result: dict[str, Any] = {"benchmark": "kinalis2022", **machine(given.threads)}
+    for part in given.parts or PARTS:
+        if part == "transfer":
+            found = transfer(
+                rows,
+                settings=given.settings,
+                seeds=range(given.seeds),
+                max_epochs=given.max_epochs,
+            )
+            table = mean_and_range(found, ("direction", "setting", "space"), METRICS)
+            show("transfer: means over k, of the seeds (least to most)", table)
+        else:
+            found = tune(
+                rows,
+                samplers=given.samplers,
+                n_trials=given.trials,
+                max_epochs=given.max_epochs or 100,
+                kill_after=given.kill_after,
+                n_nodes=given.nodes,
+            )
+            columns = dict.fromkeys(name for row in found for name in row)
+            show("tune: loss of held-out cells", [{n: r.get(n) for n in columns} for r in found])
+        result[part] = found
+    save(given.json, result)
 
 
 if __name__ == "__main__":
