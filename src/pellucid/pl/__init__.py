@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._attribution_agreement import attribution_agreement
 from ._cell_gene_embedding import cell_gene_embedding
+from ._compression_benchmark import compression_benchmark
 from ._enrichment import enrichment
 from ._factor_ranking import factor_ranking
 from ._factor_scatter import factor_scatter
@@ -15,6 +16,7 @@ from ._gene_set_impact_difference import gene_set_impact_difference
 from ._gsea_frequency import gsea_frequency
 from ._history import history
 from ._loadings import loadings
+from ._reconstruction import reconstruction
 from ._transfer_accuracy import transfer_accuracy
 from ._tune import tune
 from ._umap import umap
@@ -23,6 +25,7 @@ from ._unit_activity import unit_activity
 __all__ = [
     "attribution_agreement",
     "cell_gene_embedding",
+    "compression_benchmark",
     "enrichment",
     "factor_ranking",
     "factor_scatter",
@@ -34,6 +37,7 @@ __all__ = [
     "gsea_frequency",
     "history",
     "loadings",
+    "reconstruction",
     "transfer_accuracy",
     "tune",
     "umap",

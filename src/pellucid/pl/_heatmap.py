@@ -46,7 +46,7 @@ _TITLE = 9.0
 _LINE = 1.25  # line height over font size
 _DOT = (2.2, 0.5)  # at least so large, if that is no more than this share of the cell
 # A tree of more leaves is a smear, and scipy's recursion would end.
-_MOST_LEAVES = 150
+MOST_LEAVES = 150
 
 
 @dataclass
@@ -83,8 +83,8 @@ def heatmap(
     column_names = arrangement.column_names[::column_step]
     single = len(panels) == 1
     title = panels[0].title if single else ""
-    row_tree = arrangement.row_tree if single and n_rows <= _MOST_LEAVES else None
-    column_tree = arrangement.column_tree if single and n_columns <= _MOST_LEAVES else None
+    row_tree = arrangement.row_tree if single and n_rows <= MOST_LEAVES else None
+    column_tree = arrangement.column_tree if single and n_columns <= MOST_LEAVES else None
     for step, what in ((row_step, "row"), (column_step, "column")):
         if step > 1:
             notes = [*notes, f"One {what} in {step} is labelled."]
@@ -141,9 +141,9 @@ def heatmap(
             ax.set_xlabel("Latent unit", labelpad=3)
         axes.append(ax)
     if row_tree is not None:
-        _draw_tree(axes_at(right_of_panels + _GAP / 2, above, _TREE, body), row_tree, "right")
+        draw_tree(axes_at(right_of_panels + _GAP / 2, above, _TREE, body), row_tree, "right")
     if column_tree is not None:
-        _draw_tree(axes_at(left, above - _TREE - _GAP / 2, across, _TREE), column_tree, "top")
+        draw_tree(axes_at(left, above - _TREE - _GAP / 2, across, _TREE), column_tree, "top")
 
     bar = axes_at(bar_left, above + panel_title, _BAR, bar_height - panel_title)
     figure.colorbar(ScalarMappable(norm, cmap), cax=bar).outline.set_visible(False)
@@ -237,15 +237,16 @@ def _label(
     axis.set_ticks(np.arange(n)[::step] + 0.5, names, fontsize=size, rotation=rotation)
 
 
-def _draw_tree(ax: Axes, tree: np.ndarray, side: str) -> None:
+def draw_tree(ax: Axes, tree: np.ndarray, side: str) -> None:
+    """Draw a dendrogram that lies on this side of a heatmap, so that its leaves meet the cells."""
     drawn = dendrogram(tree, no_plot=True)
     along, away = np.asarray(drawn["icoord"]) / 10, np.asarray(drawn["dcoord"])
-    order = (away, along) if side == "right" else (along, away)
+    order = (along, away) if side == "top" else (away, along)
     lines = LineCollection(list(np.stack(order, axis=-1)), colors="0.45", linewidths=0.6)
     ax.add_collection(lines)
     n_leaves, top = len(tree) + 1, away.max() * 1.02 or 1
-    if side == "right":
-        ax.set(xlim=(0, top), ylim=(n_leaves, 0))
-    else:
+    if side == "top":
         ax.set(xlim=(0, n_leaves), ylim=(0, top))
+    else:
+        ax.set(xlim=(0, top) if side == "right" else (top, 0), ylim=(n_leaves, 0))
     ax.set_axis_off()
