@@ -115,7 +115,7 @@ def test_the_order_of_cells_and_of_categories_says_nothing(reference, query):
     pd.testing.assert_frame_equal(results(reference, moved, k=5), expected)
 
 
-@pytest.mark.parametrize("kind", ["dense", "csc", "view", "backed"])
+@pytest.mark.parametrize("kind", ["dense", "csc", "csr_array", "view", "backed"])
 @pytest.mark.parametrize("use_rep", ["X", "pca"])
 def test_expression_in_any_form(reference, query, kind, use_rep, tmp_path):
     expected = results(reference, query, use_rep=use_rep, n_comps=3, k=5)
@@ -125,6 +125,8 @@ def test_expression_in_any_form(reference, query, kind, use_rep, tmp_path):
             adata.X = adata.X.toarray()
         elif kind == "csc":
             adata.X = adata.X.tocsc()
+        elif kind == "csr_array":
+            adata.X = sparse.csr_array(adata.X)
         elif kind == "view":
             padded = ad.concat([adata, adata[:5]], index_unique="-")
             adata = padded[: adata.n_obs]
@@ -146,9 +148,11 @@ def test_layer(reference, query):
     assert not results(reference, query, k=5).equals(expected)
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_names_of_all_cells(reference, query, labelled):
-    if not labelled:
+@pytest.mark.parametrize("labels", ["given", "missing", "none"])
+def test_names_of_all_cells(reference, query, labels):
+    if labels == "missing":
+        query.obs["cell_type"] = np.nan
+    elif labels == "none":
         del query.obs["cell_type"]
     pld.tl.transfer_labels(
         reference, query, labels_key="cell_type", use_rep="X_ae", k=9, prediction_key="guess"
@@ -165,7 +169,7 @@ def test_names_of_all_cells(reference, query, labelled):
         query.obs["guess_confidence"],
         classifier.predict_proba(query.obsm["X_ae"]).max(axis=1),
     )
-    assert ("transfer_labels" in query.uns) == labelled
+    assert ("transfer_labels" in query.uns) == (labels == "given")
 
 
 def test_copy(reference, query, unchanged):
@@ -231,6 +235,7 @@ def test_counts_are_warned_of(reference, query, caplog):
         ({"k": 2.5}, ValueError, r"k=2\.5; pass"),
         ({"k": [5, 149]}, ValueError, r"k=149, but reference has \d+ cells to learn from"),
         ({"prediction_key": "p"}, ValueError, "needs one use_rep and one k; found 1 and 21"),
+        ({"prediction_key": "cell_type", "k": 5}, ValueError, "would overwrite the labels"),
     ],
 )
 def test_bad_input(reference, query, unchanged, kwargs, error, message):

@@ -195,6 +195,31 @@ def test_a_fit_that_diverges_is_the_worst(registered, here):
 
 
 @pytest.mark.parametrize(
+    ("model_cls", "arguments"),
+    [
+        (AnnotatedAE, {"gene_sets": {"a": [f"gene{gene}" for gene in range(8)]}, "n_hidden": 8}),
+        (pld.model.SIVAE, {"n_hidden": (8, 4)}),
+    ],
+)
+def test_other_models(counts, here, model_cls, arguments):
+    from ray import tune
+
+    model_cls.setup_anndata(counts)
+    model = pld.tl.tune(
+        counts,
+        model_cls,
+        search_space={"train_kwargs": {"plan_kwargs": {"lr": tune.choice([1e-3, 1e-2])}}},
+        model_kwargs={"likelihood": "nb", **arguments},
+        train_kwargs={"accelerator": "cpu"},
+        n_trials=2,
+        max_epochs=1,
+        refit_epochs=1,
+    )
+    assert isinstance(model, model_cls)
+    assert np.isfinite(pld.get.tune(counts)["loss"]).all()
+
+
+@pytest.mark.parametrize(
     ("model_cls", "expected"),
     [
         (OrthogonalAE, {"n_hidden", "n_latent", "orthogonality_weight", "lr"}),

@@ -74,7 +74,7 @@ def _expression(adata: AnnData, layer: str | None) -> np.ndarray | sparse.csr_ma
     """The matrix in memory; a warning where it holds counts."""
     blocks = list(row_blocks(expression_matrix(adata, layer)))
     if sparse.issparse(blocks[0]):
-        matrix = sparse.vstack(blocks, format="csr")
+        matrix = sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
         values = matrix.data
     else:
         matrix = values = np.vstack(blocks)

@@ -8,7 +8,6 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
-import torch
 
 from pellucid.train import BestWeights, seeded
 
@@ -221,7 +220,6 @@ def trial(
     config: dict[str, Any], *, job: Job, adata: AnnData, max_epochs: int
 ) -> dict[str, float]:
     """One trial, in a process of its own: the loss of the held-out cells."""
-    torch.set_num_threads(1)
     # What lies in the store of objects is read-only, and all trials read it.
     return {"loss": held_out_loss(job.fit(adata.copy(), config, max_epochs))}
 

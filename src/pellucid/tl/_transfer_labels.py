@@ -103,7 +103,7 @@ def transfer_labels(
     ValueError
         If the two share fewer than two labels, `k` exceeds the cells to learn from, genes or
         dimensions differ, values are not finite, or `prediction_key` is given with several `k` or
-        representations. Nothing is written then.
+        representations or would overwrite labels. Nothing is written then.
 
     Notes
     -----
@@ -157,8 +157,13 @@ def transfer_labels(
             f"prediction_key={prediction_key!r} needs one use_rep and one k; found "
             f"{len(spaces)} and {len(numbers)}. Score several first, then choose."
         )
+    labelled_query = labels_key in query.obs and query.obs[labels_key].notna().any()
+    if prediction_key == labels_key and labelled_query:
+        raise ValueError(
+            f"prediction_key={prediction_key!r} would overwrite the labels of query; pass another."
+        )
     known = _labels(reference, labels_key)
-    scored = prediction_key is None or labels_key in query.obs
+    scored = prediction_key is None or labelled_query
     true = _labels(query, labels_key) if scored else pd.Series(np.nan, index=query.obs_names)
     types = np.intersect1d(known.dropna(), true.dropna())
     if scored and len(types) < 2:
