@@ -303,8 +303,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := set(given.parts) - set(PARTS):
         command.error(f"unknown parts: {', '.join(sorted(unknown))}; choose from {PARTS}")
     torch.set_num_threads(given.threads)
-    for library in ("lightning.pytorch", "lightning.fabric", "pellucid", "scvi"):
-        logging.getLogger(library).setLevel(logging.ERROR)
+    # Of units that are dead.
+    logging.getLogger("pellucid").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*LeafSpec")
     result: dict[str, Any] = {"benchmark": "compression", **machine(given.threads)}
     for part in given.parts or PARTS:

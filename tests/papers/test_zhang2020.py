@@ -65,10 +65,9 @@ def test_matching_pursuit_takes_the_steps_of_its_definition(planted):
         np.testing.assert_allclose(code[chosen], weights, atol=1e-10)
 
 
-@pytest.mark.parametrize("random_state", [0, 1])
-def test_ksvd_recovers_a_planted_dictionary(planted, random_state):
+def test_ksvd_recovers_a_planted_dictionary(planted):
     atoms, _, x = planted
-    model = KSVD(12, n_nonzero=3, n_iter=40, random_state=random_state).fit(x)
+    model = KSVD(12, n_nonzero=3, n_iter=40).fit(x)
     # Aharon et al. count an atom as found if this is above 0.99.
     assert np.abs(atoms @ model.atoms_.T).max(axis=1).min() > 0.99
     rebuilt = model.inverse_transform(model.transform(x))
