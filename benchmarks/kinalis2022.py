@@ -1,10 +1,11 @@
 """The measurements of Kinalis et al. 2022, as the documentation reports them.
 
-Two parts. `transfer`: a model trained on pbmc3k reads the control cells of Kang et al., and the
+Three parts. `transfer`: a model trained on pbmc3k reads the control cells of Kang et al., and the
 reverse; a nearest-neighbour classifier that learned the types of the one names those of the other,
 in the encoded space, on all genes, on their principal components, and in the space of an encoder
-that was not trained. `tune`: the search for settings beside the defaults, killed on its way and
-taken up again; it needs Ray.
+that was not trained. `units`: how many Hallmark sets each unit claims by enrichment of the query's
+saliency maps, with the constraint of orthogonality and without it. `tune`: the search for settings
+beside the defaults, killed on its way and taken up again; it needs Ray.
 
 `--resume FILE` keeps every row as it is found, and takes up a run that was stopped.
 """
@@ -23,6 +24,7 @@ import pellucid as pld
 from pellucid.train import seeded
 
 from ._kinalis2022_tune import SAMPLERS, defaults, tuned
+from ._kinalis2022_units import COUNTS, claims
 from ._report import machine, parser, save, show
 from ._rows import Rows, mean_and_range
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-PARTS = ("transfer", "tune")
+PARTS = ("transfer", "units", "tune")
 # Types by hand: what the two studies call the same cells. What is not here has no counterpart:
 # Kang's activated T and B cells, plasmacytoid dendritic cells and erythrocytes.
 TYPES = {
@@ -171,6 +173,34 @@ def transfer(
     return found
 
 
+def units(
+    rows: Rows, *, settings: Sequence[str], seeds: Sequence[int], max_epochs: int | None
+) -> list[dict[str, Any]]:
+    """One row for each direction, setting, seed, and the constraint or none."""
+    found: list[dict[str, Any]] = []
+    for names in DIRECTIONS:
+        reference, query = pair(*names)
+        for setting in settings:
+            arguments, training, layer = SETTINGS[setting]
+            options = {"arguments": arguments, "training": training, "layer": layer}
+            for seed in seeds:
+                for constrained in (True, False):
+                    of = {"setting": setting, "constrained": constrained, "seed": seed}
+                    of |= {"max_epochs": max_epochs}
+                    about = {"part": "units", "reference": names[0], "query": names[1], **of}
+                    each = rows(
+                        about,
+                        lambda of=of, options=options, reference=reference, query=query: claims(
+                            reference,
+                            query,
+                            **options,
+                            **{name: of[name] for name in of if name != "setting"},
+                        ),
+                    )
+                    found.append({"direction": f"{names[0]} to {names[1]}", **each})
+    return found
+
+
 def tune(
     rows: Rows,
     *,
@@ -224,6 +254,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
             table = mean_and_range(found, ("direction", "setting", "space"), METRICS)
             show("transfer: means over k, of the seeds (least to most)", table)
+        elif part == "units":
+            found = units(
+                rows,
+                settings=given.settings,
+                seeds=range(given.seeds),
+                max_epochs=given.max_epochs,
+            )
+            table = mean_and_range(found, ("direction", "setting", "constrained"), COUNTS)
+            show("units by their number of significant sets, and sets, of the seeds", table)
         else:
             found = tune(
                 rows,

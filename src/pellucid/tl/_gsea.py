@@ -72,9 +72,8 @@ def gsea(
     n_permutations
         Number of random sets of each size that lists are compared with.
     engine
-        `"batched"`: all lists and sets against shared random sets
-        (:func:`pellucid.enrichment.prerank`, whose notes say how p and q values come about).
-        `"gseapy"`: :func:`gseapy.prerank`, a list at a time, with its p and q values; a
+        `"batched"`: all lists and sets against shared random sets (`enrichment.prerank`).
+        `"gseapy"`: :func:`gseapy.prerank`, a list at a time, with its p and q values; more than a
         hundred times slower. `"multilevel"`: the same with its multilevel p values, which go on
         below one over the number of permutations.
     alpha
@@ -127,6 +126,16 @@ def gsea(
     *What the paper leaves open.* It names neither the level of significance nor which of GSEA's
     values is meant; here q < `alpha`. A unit that reads nothing has equal attributions; it ranks
     nothing, has NaN for scores and p values of 1, and a warning names it.
+
+    *P and q values.* Scores are divided by the mean score of random sets of the same size and
+    sign. Of n random sets of that sign, and of 1/1.3 to 1.3 times the size, b have a normalised
+    score as far from 0; p is (1 + b) / (1 + n), never 0, and uniform where a set says nothing.
+    About twenty times `n_permutations` are drawn near each size (for few sets, as many times as
+    there are sets). q is Benjamini and Hochberg's over the sets of one list. gseapy compares each
+    set with n of its own size and pools normalised scores of all sizes for its q values. Where few
+    genes have most of the weight, as in attributions, normalised scores of small sets have
+    far longer tails than those of large ones, which can never be significant then; q values here
+    are apart from gseapy's for that reason. Scores are the same.
 
     *How many sets count.* Every list is one family of sets. Over 64 units and ten groups there are
     640 families, and where nothing is there to be found one in twenty of them has a false
