@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.optimize import nnls
+from sklearn.decomposition import NMF
 
 from pellucid.compression import CSSMAF, KSVD, SVD, GeneMeans, Original, SparseNMF
 from pellucid.compression._matching_pursuit import matching_pursuit
@@ -26,6 +27,14 @@ def planted():
     for row in codes:
         row[rng.choice(12, 3, replace=False)] = rng.choice([-1, 1], 3) * rng.uniform(1, 2, 3)
     return atoms, codes, codes @ atoms
+
+
+@pytest.fixture(scope="module")
+def cells_of_counts():
+    """Log counts of 80 cells and 60 genes, of eight overlapping programs."""
+    rng = np.random.default_rng(3)
+    rates = rng.gamma(0.5, size=(80, 8)) @ rng.gamma(0.5, size=(8, 60))
+    return np.log1p(rng.poisson(3 * rates))
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +159,17 @@ def test_sparse_nmf_is_not_negative_and_sparse(modules):
     model = SparseNMF(6).fit(x[:80])
     rebuilt = model.inverse_transform(model.transform(x[80:]))
     assert np.linalg.norm(x[80:] - rebuilt) < 0.1 * np.linalg.norm(x[80:])
+
+
+def test_sparse_nmf_is_hardly_worse_than_nmf(cells_of_counts):
+    """The rival is given its due: what the penalty and the early end cost is little."""
+    for n_latent in (5, 40):
+        model = SparseNMF(n_latent).fit(cells_of_counts)
+        rebuilt = model.inverse_transform(model.transform(cells_of_counts))
+        free = NMF(n_latent, init="nndsvda", max_iter=2000, tol=1e-6)
+        best = free.inverse_transform(free.fit_transform(cells_of_counts))
+        error, floor = (np.linalg.norm(cells_of_counts - one) for one in (rebuilt, best))
+        assert error < 1.5 * floor
 
 
 def test_codes_of_new_cells_are_the_penalised_least_squares(modules):
