@@ -174,7 +174,7 @@ def test_linear_path_learns_what_a_line_misses():
     ("arguments", "message"),
     [
         ({"loss": "nb"}, "linear_path=True is not for loss='nb'"),
-        ({"n_latent": 30}, "n_latent=30 with linear_path=True: adata has 90 cells and 30 genes"),
+        ({"n_latent": 31}, "n_latent=31 with linear_path=True: adata has 90 cells and 30 genes"),
     ],
 )
 def test_no_linear_path(counts, arguments, message):

@@ -102,7 +102,7 @@ class AnnotatedAE(CovariatesMixin, QueryMixin, BaseAutoencoder):
     >>> pld.pp.add_gene_sets(adata, pld.datasets.blood_markers())
     >>> pld.model.AnnotatedAE.setup_anndata(adata)
     >>> model = pld.model.AnnotatedAE(adata, n_sparse=1, likelihood="nb", n_hidden=32)
-    >>> model.train(max_epochs=2)
+    >>> model.train(max_epochs=10)
     >>> bool(model.get_loadings().loc["CD79A", "B cell"] > 0)
     True
 

@@ -34,6 +34,8 @@ _HIDDEN = {
 _CODES_AT_ONCE = 1024
 # Of the bound below which no gene is written, in standard deviations of a gene.
 _SOFTNESS = 0.2
+# Of the randomised decomposition: it is exact to what float32 tells.
+_POWER_ITERATIONS = 20
 
 
 class DeepAE(QueryMixin, BaseAutoencoder):
@@ -279,14 +281,14 @@ def _decomposed(
     """Right singular vectors, units x genes; each gene's least value, and a softness for it."""
     if loss == "nb":
         raise ValueError("linear_path=True is not for loss='nb', whose decoder writes logarithms.")
-    if n_latent >= min(adata.shape):
+    if n_latent > min(adata.shape):
         raise ValueError(
             f"n_latent={n_latent} with linear_path=True: adata has {adata.n_obs} cells and "
-            f"{adata.n_vars} genes, and a decomposition has fewer units than either."
+            f"{adata.n_vars} genes, and a decomposition has at most as many units as either."
         )
     blocks = [sparse.csr_matrix(block) for block in row_blocks(expression_matrix(adata, layer))]
     matrix = sparse.vstack(blocks).astype(np.float32)
-    found = TruncatedSVD(n_latent, algorithm="arpack", random_state=0).fit(matrix)
+    found = TruncatedSVD(n_latent, n_iter=_POWER_ITERATIONS, random_state=0).fit(matrix)
     mean = np.asarray(matrix.mean(axis=0)).ravel()
     squares = np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel()
     lowest = matrix.min(axis=0).toarray().ravel()

@@ -20,6 +20,7 @@ def deep_ae(
     n_latent: int = 50,
     depth: int = 4,
     loss: Literal["mae", "mse", "nb"] = "mae",
+    linear_path: bool = False,
     preset: Literal["zhang2020"] | None = None,
     max_epochs: int | None = None,
     key_added: str = _keys.LATENT["DeepAE"],
@@ -44,9 +45,12 @@ def deep_ae(
         Which of the paper's networks, 1 to 6.
     loss
         `"mae"` as in the paper, `"mse"` as in its program, or `"nb"` for counts.
+    linear_path
+        Whether the network starts as the truncated singular value decomposition; not with
+        `loss="nb"`.
     preset
-        The paper's settings instead of the defaults; it sets `n_latent`, `depth`, `loss`, and what
-        `max_epochs` and `train_kwargs` do not.
+        The paper's settings instead of the defaults; it sets all of the above but `layer`, and
+        what `max_epochs` and `train_kwargs` do not.
     max_epochs
         Passes over the training cells at most; 1,000 if `None`. Training stops early by default.
     key_added
@@ -82,7 +86,12 @@ def deep_ae(
     >>> adata.obsm["X_deep_ae"].shape
     (700, 10)
     """
-    model_kwargs: dict[str, Any] = {"n_latent": n_latent, "depth": depth, "loss": loss}
+    model_kwargs: dict[str, Any] = {
+        "n_latent": n_latent,
+        "depth": depth,
+        "loss": loss,
+        "linear_path": linear_path,
+    }
     if preset is not None:
         chosen = DeepAE.preset(preset)
         model_kwargs = chosen.model_kwargs
