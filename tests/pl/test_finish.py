@@ -9,6 +9,7 @@ import sys
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import scanpy as sc
 from matplotlib.axes import Axes
@@ -24,6 +25,7 @@ FACTORS = (
 FIGURES = {
     "attribution_agreement": {},
     "cell_gene_embedding": {"color": "condition"},
+    "compression_benchmark": {},
     "enrichment": {},
     "factor_ranking": {},
     "factor_scatter": {"x": FACTORS[0], "y": FACTORS[1], "color": "condition"},
@@ -35,16 +37,19 @@ FIGURES = {
     "gsea_frequency": {},
     "history": {},
     "loadings": {"factors": [FACTORS[0], FACTORS[5]]},
+    "reconstruction": {},
+    "transfer_accuracy": {},
+    "tune": {},
     "umap": {"color": "cell_type"},
     "unit_activity": {"groupby": "cell_type"},
 }
 SEVERAL_AXES = (
-    "cell_gene_embedding", "factor_ranking", "factor_separation", "factor_violin", "history",
-    "loadings", "umap",
+    "cell_gene_embedding", "compression_benchmark", "factor_ranking", "factor_separation",
+    "factor_violin", "history", "loadings", "reconstruction", "tune", "umap",
 )  # fmt: skip
 LABELS = (
     "Latent unit", "Epoch", "UMAP 1", "Accuracy", "Genes", "Loading", "sparse 0", "ctrl", "mine",
-    "REACTOME/INTERFERON",
+    "REACTOME/INTERFERON", "Numbers a cell (K)", "Trial",
 )  # fmt: skip
 
 
@@ -63,6 +68,23 @@ def adata(make_read, make_factors):
     sets = {"HALLMARK_B/$CELL$": adata.var_names[foremost].to_list()}
     pld.tl.enrich(adata, sets, key="mine")
     pld.tl.gsea(adata, sets, attribution_key="mine", n_permutations=200)
+    pld.tl.compression_benchmark(
+        adata,
+        methods=["svd"],
+        n_latent=2,
+        n_repeats=1,
+        train_size=0.3,
+        enable_progress_bar=False,
+    )
+    pld.tl.transfer_labels(
+        adata[::2].copy(), adata, labels_key="cell_type", use_rep="X_orthogonal_ae", k=[5, 6]
+    )
+    trials = {"trial": [0, 1], "status": ["complete"] * 2, "loss": [2.0, 1.0], "lr": [0.1, 0.2]}
+    adata.uns["tune"] = {
+        "results": pd.DataFrame(trials),
+        "settings": np.array(["lr"]),
+        "logarithmic": np.array([False]),
+    }
     adata.obsm["X_umap"] = adata.obsm["X_orthogonal_ae"][:, [0, 2]]
     adata.obsm["X_orthogonal_ae_umap"] = adata.obsm["X_orthogonal_ae"][:, [3, 5]]
     return adata
