@@ -147,7 +147,7 @@ def test_linear_path_starts_as_the_decomposition(counts):
     vectors = np.linalg.svd(x)[2][:4]
     found = model.get_latent_representation()
     np.testing.assert_allclose(found @ found.T, x @ vectors.T @ vectors @ x.T, rtol=1e-4)
-    softness = 0.2 * np.sqrt(x.var(0).mean())
+    softness = 0.2 * x.std(0)
     lowest = x.min(0)
     above = (x @ vectors.T @ vectors - lowest) / softness
     expected = lowest + softness * np.logaddexp(0, above)

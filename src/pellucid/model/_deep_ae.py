@@ -277,7 +277,7 @@ class DeepAE(QueryMixin, BaseAutoencoder):
 
 def _decomposed(
     adata: AnnData, layer: str | None, n_latent: int, loss: Loss
-) -> tuple[torch.Tensor, torch.Tensor, float]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Right singular vectors, units x genes; each gene's least value, and a softness for it."""
     if loss == "nb":
         raise ValueError("linear_path=True is not for loss='nb', whose decoder writes logarithms.")
@@ -292,5 +292,8 @@ def _decomposed(
     mean = np.asarray(matrix.mean(axis=0)).ravel()
     squares = np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel()
     lowest = matrix.min(axis=0).toarray().ravel()
-    softness = _SOFTNESS * float(np.sqrt(np.maximum(squares - mean**2, 0).mean()))
-    return torch.from_numpy(found.components_.copy()), torch.from_numpy(lowest), softness or 1.0
+    deviation = np.sqrt(np.maximum(squares - mean**2, 0))
+    # Genes that do not vary have a soft bound too.
+    softness = _SOFTNESS * np.maximum(deviation, 1e-3 * (deviation.max() or 1))
+    weights = torch.from_numpy(found.components_.copy())
+    return weights, torch.from_numpy(lowest), torch.from_numpy(softness).float()

@@ -44,10 +44,10 @@ class Bounded(nn.Module):
     lowest: Tensor
     softness: Tensor
 
-    def __init__(self, lowest: Tensor, softness: float):
+    def __init__(self, lowest: Tensor, softness: Tensor):
         super().__init__()
         self.register_buffer("lowest", lowest)
-        self.register_buffer("softness", torch.tensor(softness))
+        self.register_buffer("softness", softness)
 
     def forward(self, x: Tensor) -> Tensor:
         above = functional.softplus((x - self.lowest) / self.softness)
@@ -82,7 +82,7 @@ class DeepAEModule(Transferable):
         n_latent: int,
         loss: Loss,
         log_mean: Tensor | None = None,
-        linear_path: tuple[Tensor, Tensor, float] | None = None,
+        linear_path: tuple[Tensor, Tensor, Tensor] | None = None,
     ):
         super().__init__()
         self.n_latent = n_latent
