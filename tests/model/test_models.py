@@ -266,6 +266,18 @@ def test_load_on_other_cells_takes_nothing_from_them(name, model_cls, counts, tm
     )
 
 
+def test_load_on_few_cells(name, model_cls, counts, tmp_path):
+    """Nothing of the network hangs on how many cells there are."""
+    model = train(build(name, counts))
+    model.save(tmp_path / "model")
+    few = counts[:3].copy()
+    expected = model.get_latent_representation(few.copy())
+    loaded = model_cls.load(tmp_path / "model", adata=few, accelerator="cpu")
+    np.testing.assert_array_equal(loaded.get_latent_representation(), expected)
+    query = model_cls.load_query_data(counts[:3].copy(), model)
+    np.testing.assert_array_equal(query.get_latent_representation(), expected)
+
+
 def test_trains_on_after_loading(name, model_cls, counts, tmp_path):
     train(build(name, counts)).save(tmp_path / "model")
     loaded = model_cls.load(tmp_path / "model", adata=counts.copy(), accelerator="cpu")

@@ -207,7 +207,7 @@ def test_bad_arguments(log, unchanged, arguments, setup, message):
     log.layers["counts"] = np.round(np.expm1(log.X)) + np.eye(90, 30) * 50
     SIVAE.setup_anndata(log, **setup)
     with unchanged(log), pytest.raises(ValueError, match=message):
-        SIVAE(log, **arguments)
+        SIVAE(log, **arguments).train(**QUIET)
 
 
 def test_scaled_data_are_no_counts(log, unchanged):

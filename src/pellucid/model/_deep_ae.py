@@ -72,18 +72,18 @@ class DeepAE(QueryMixin, BaseAutoencoder):
           reads :math:`\log(1 + x)` and writes the logarithm of the mean. The library size is not
           given to the decoder: it has to be part of the code.
     linear_path
-        Whether encoder and decoder have a linear path beside their layers, which starts as the
-        truncated singular value decomposition of `adata`, and outputs are bounded below, softly,
-        by each gene's least value in it. The layers start at nothing and learn what a linear code
-        misses, if there are cells enough to learn it from; of a hundred cells the paper's networks
-        do not learn as much as the decomposition knows. Not in the paper, and not for
-        `loss="nb"`.
+        Whether encoder and decoder have a linear path beside their layers, which training starts
+        as the truncated singular value decomposition of `adata`, and outputs are bounded below,
+        softly, by each gene's least value in it. The layers start at nothing and learn what a
+        linear code misses, if there are cells enough to learn it from; of a hundred cells the
+        paper's networks do not learn as much as the decomposition knows. Not in the paper, and not
+        for `loss="nb"`.
 
     Raises
     ------
     ValueError
         If `depth` or `loss` is unknown, a width is below 1, counts are due and the data are not
-        whole numbers, or there are more units than cells or genes for a linear path.
+        whole numbers, or `linear_path` is asked for with `loss="nb"`.
 
     Examples
     --------
@@ -140,6 +140,10 @@ class DeepAE(QueryMixin, BaseAutoencoder):
             raise ValueError(
                 f"n_latent={n_latent} and n_hidden={widths}: every layer needs at least 1 unit."
             )
+        if linear_path and loss == "nb":
+            raise ValueError(
+                "linear_path=True is not for loss='nb', whose decoder writes logarithms."
+            )
         layer = self.adata_manager._get_setup_method_args()["setup_args"]["layer"]
         log_mean = None
         if loss == "nb":
@@ -154,12 +158,13 @@ class DeepAE(QueryMixin, BaseAutoencoder):
             n_latent=n_latent,
             loss=loss,
             log_mean=log_mean,
-            linear_path=_decomposed(adata, layer, n_latent, loss) if linear_path else None,
+            linear_path=linear_path,
         )
         self._model_summary_string = (
             f"DeepAE with the following params: \nn_latent: {n_latent}, n_hidden: {widths}, "
             f"loss: {loss}, linear_path: {linear_path}"
         )
+        self._linear_path = linear_path
         self.module.eval()
         self.init_params_ = self._get_init_params(locals())
 
@@ -204,9 +209,13 @@ class DeepAE(QueryMixin, BaseAutoencoder):
         Raises
         ------
         ValueError
-            If there are too few cells to hold any out.
+            If there are too few cells to hold any out, or fewer cells or genes than units on a
+            linear path.
         """
         n_held_out = self._n_held_out(train_size, validation_size, early_stopping)
+        # Not before: a trained model may be loaded with fewer cells.
+        if self._linear_path and not self.is_trained_:
+            self._start_as_decomposition()
         self._fit(
             max_epochs=max_epochs,
             accelerator=accelerator,
@@ -220,6 +229,27 @@ class DeepAE(QueryMixin, BaseAutoencoder):
             **kwargs,
         )
         self._warn_of_dead_units()
+
+    def _start_as_decomposition(self) -> None:
+        """Set the linear path to the right singular vectors, and bounds to each gene's least."""
+        n_latent = self.module.n_latent
+        if n_latent > min(self.adata.shape):
+            raise ValueError(
+                f"n_latent={n_latent} with linear_path=True: adata has {self.adata.n_obs} cells "
+                f"and {self.adata.n_vars} genes, and a decomposition has at most as many units as "
+                "either."
+            )
+        layer = self.adata_manager._get_setup_method_args()["setup_args"]["layer"]
+        blocks = row_blocks(expression_matrix(self.adata, layer))
+        matrix = sparse.vstack([sparse.csr_matrix(block) for block in blocks]).astype(np.float32)
+        found = TruncatedSVD(n_latent, n_iter=_POWER_ITERATIONS, random_state=0).fit(matrix)
+        mean = np.asarray(matrix.mean(axis=0)).ravel()
+        squares = np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel()
+        deviation = np.sqrt(np.maximum(squares - mean**2, 0))
+        # Genes that do not vary have a soft bound too.
+        softness = _SOFTNESS * np.maximum(deviation, 1e-3 * (deviation.max() or 1))
+        lowest = matrix.min(axis=0).toarray().ravel()
+        self.module.start_from(*map(torch.from_numpy, (found.components_, lowest, softness)))
 
     @torch.inference_mode()
     def decode(self, latent: np.ndarray, batch_size: int | None = None) -> np.ndarray:
@@ -273,27 +303,3 @@ class DeepAE(QueryMixin, BaseAutoencoder):
     def _log_setting(self) -> str | None:
         loss = self.module.loss_name
         return None if loss == "nb" else f"loss={loss!r}"
-
-
-def _decomposed(
-    adata: AnnData, layer: str | None, n_latent: int, loss: Loss
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Right singular vectors, units x genes; each gene's least value, and a softness for it."""
-    if loss == "nb":
-        raise ValueError("linear_path=True is not for loss='nb', whose decoder writes logarithms.")
-    if n_latent > min(adata.shape):
-        raise ValueError(
-            f"n_latent={n_latent} with linear_path=True: adata has {adata.n_obs} cells and "
-            f"{adata.n_vars} genes, and a decomposition has at most as many units as either."
-        )
-    blocks = [sparse.csr_matrix(block) for block in row_blocks(expression_matrix(adata, layer))]
-    matrix = sparse.vstack(blocks).astype(np.float32)
-    found = TruncatedSVD(n_latent, n_iter=_POWER_ITERATIONS, random_state=0).fit(matrix)
-    mean = np.asarray(matrix.mean(axis=0)).ravel()
-    squares = np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel()
-    lowest = matrix.min(axis=0).toarray().ravel()
-    deviation = np.sqrt(np.maximum(squares - mean**2, 0))
-    # Genes that do not vary have a soft bound too.
-    softness = _SOFTNESS * np.maximum(deviation, 1e-3 * (deviation.max() or 1))
-    weights = torch.from_numpy(found.components_.copy())
-    return weights, torch.from_numpy(lowest), torch.from_numpy(softness).float()

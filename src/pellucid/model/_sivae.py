@@ -75,7 +75,8 @@ class SIVAE(CovariatesMixin, QueryMixin, StagedAutoencoder):
         principal components of genes x cells, or ``'sample'``, a gene's expression in a sample of
         the cells.
     n_gene_inputs
-        Number of these components or cells; 100 if `None`, or fewer where there are fewer cells.
+        Number of these components or cells; 100 if `None`, or fewer where there are fewer genes.
+        :meth:`train` raises if it is more than there are cells.
         The cost of a step does not grow with the number of cells.
     labels_key
         Column of `adata.obs` whose shares the sample of cells keeps; `gene_input="sample"` only.
@@ -83,7 +84,7 @@ class SIVAE(CovariatesMixin, QueryMixin, StagedAutoencoder):
     Raises
     ------
     ValueError
-        If there are more units than genes, fewer cells than `n_gene_inputs`, a level of the batch
+        If there are more units than genes, a level of the batch
         for each cell, or counts where log expression is due or the other way round.
 
     Examples
@@ -141,11 +142,8 @@ class SIVAE(CovariatesMixin, QueryMixin, StagedAutoencoder):
                 f"n_latent={n_latent}, but adata has {adata.n_vars} genes; expected 1 to "
                 f"{adata.n_vars} units."
             )
-        if n_gene_inputs is not None and not 1 <= n_gene_inputs <= adata.n_obs:
-            raise ValueError(
-                f"n_gene_inputs={n_gene_inputs}, but adata has {adata.n_obs} cells; the encoder "
-                "of genes can read at most as many."
-            )
+        if n_gene_inputs is not None and n_gene_inputs < 1:
+            raise ValueError(f"n_gene_inputs={n_gene_inputs}; expected at least 1.")
         found = moments(expression_matrix(adata, layer), likelihood)
         self.module = self._module_cls(
             n_latent=n_latent,
@@ -154,7 +152,7 @@ class SIVAE(CovariatesMixin, QueryMixin, StagedAutoencoder):
             decoder=decoder,
             gamma=gamma,
             gene_wise=gene_wise,
-            n_gene_inputs=n_gene_inputs or min(_GENE_INPUTS, adata.n_obs, adata.n_vars),
+            n_gene_inputs=n_gene_inputs or min(_GENE_INPUTS, adata.n_vars),
             gene_mean=torch.from_numpy(found.mean).float(),
             gene_scale=found.scale,
             reference_library=found.reference_library,
@@ -163,6 +161,7 @@ class SIVAE(CovariatesMixin, QueryMixin, StagedAutoencoder):
             covariates=self._covariates(),
         )
         self._gene_input, self._labels_key = gene_input, labels_key
+        self._n_gene_inputs = n_gene_inputs
         self._model_summary_string = (
             f"SIVAE with the following params: \nn_latent: {n_latent}, likelihood: {likelihood}, "
             f"decoder: {decoder}, gamma: {gamma}, gene_wise: {gene_wise}, n_hidden: "

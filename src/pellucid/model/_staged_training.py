@@ -38,6 +38,7 @@ class StagedAutoencoder(BaseAutoencoder):
     history_: dict[str, pd.DataFrame] | None
     _gene_input: Literal["pca", "sample"]
     _labels_key: str | None
+    _n_gene_inputs: int | None
 
     def train(
         self,
@@ -91,13 +92,19 @@ class StagedAutoencoder(BaseAutoencoder):
         Raises
         ------
         ValueError
-            If there are too few cells to hold any out, `max_epochs` is not one number or three, or
-            genes are to be drawn for counts.
+            If there are too few cells to hold any out or for `n_gene_inputs`, `max_epochs` is not
+            one number or three, or genes are to be drawn for counts.
         KeyError
             If the labels that the sample of cells is to follow are not in `adata.obs`.
         """
         epochs = self._epochs(max_epochs)
         n_genes_per_step = self._genes_per_step(n_genes_per_step, batch_size)
+        # Not before: a trained model may be loaded with fewer cells.
+        if "genes" in epochs and (self._n_gene_inputs or 0) > self.adata.n_obs:
+            raise ValueError(
+                f"n_gene_inputs={self._n_gene_inputs}, but adata has {self.adata.n_obs} cells; "
+                "the encoder of genes can read at most as many."
+            )
         plan = {"n_genes_per_step": n_genes_per_step, **(plan_kwargs or {})}
         self._n_held_out(train_size, validation_size, early_stopping)
         split = kwargs.pop("datasplitter_kwargs", {})

@@ -27,12 +27,11 @@ NEGATIVE_SLOPE = 0.2
 class LinearPath(nn.Module):
     """Layers, and a linear path beside them to which they start to add nothing."""
 
-    def __init__(self, layers: nn.Sequential, weight: Tensor):
+    def __init__(self, layers: nn.Sequential, n_input: int, n_output: int):
         super().__init__()
         self.layers = layers
         nn.init.zeros_(cast("nn.Linear", layers[-1]).weight)
-        self.direct = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
-        self.direct.weight.data = weight.clone()
+        self.direct = nn.Linear(n_input, n_output, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.direct(x) + self.layers(x)
@@ -44,10 +43,10 @@ class Bounded(nn.Module):
     lowest: Tensor
     softness: Tensor
 
-    def __init__(self, lowest: Tensor, softness: Tensor):
+    def __init__(self, n_output: int):
         super().__init__()
-        self.register_buffer("lowest", lowest)
-        self.register_buffer("softness", softness)
+        self.register_buffer("lowest", torch.zeros(n_output))
+        self.register_buffer("softness", torch.ones(n_output))
 
     def forward(self, x: Tensor) -> Tensor:
         above = functional.softplus((x - self.lowest) / self.softness)
@@ -70,8 +69,7 @@ class DeepAEModule(Transferable):
     log_mean
         Logarithm of each gene's mean, from which the decoder of counts departs; `loss="nb"` only.
     linear_path
-        Weights of linear paths beside the layers, units x genes; the least value of each gene, and
-        how soft a bound it is. No such paths if `None`.
+        Whether there are linear paths beside the layers, and outputs are bounded below.
     """
 
     def __init__(
@@ -82,7 +80,7 @@ class DeepAEModule(Transferable):
         n_latent: int,
         loss: Loss,
         log_mean: Tensor | None = None,
-        linear_path: tuple[Tensor, Tensor, Tensor] | None = None,
+        linear_path: bool = False,
     ):
         super().__init__()
         self.n_latent = n_latent
@@ -99,11 +97,19 @@ class DeepAEModule(Transferable):
         encoder.pop(-1)
         self.encoder: nn.Module = encoder
         self.decoder: nn.Module = decoder
-        if linear_path is not None:
-            weight, lowest, softness = linear_path
+        if linear_path:
             decoder.pop(-1)
-            self.encoder = LinearPath(encoder, weight)
-            self.decoder = nn.Sequential(LinearPath(decoder, weight.T), Bounded(lowest, softness))
+            self.encoder = LinearPath(encoder, n_input, n_latent)
+            self.decoder = nn.Sequential(LinearPath(decoder, n_latent, n_input), Bounded(n_input))
+
+    @torch.no_grad()
+    def start_from(self, weight: Tensor, lowest: Tensor, softness: Tensor) -> None:
+        """Make the linear paths a decomposition, units x genes, and set each gene's bound."""
+        to_genes, bound = cast("nn.Sequential", self.decoder)
+        cast("LinearPath", self.encoder).direct.weight.copy_(weight)
+        cast("LinearPath", to_genes).direct.weight.copy_(weight.T)
+        cast("Bounded", bound).lowest.copy_(lowest)
+        cast("Bounded", bound).softness.copy_(softness)
 
     def encoder_input(self, x: Tensor) -> Tensor:
         """What the encoder reads of the data: the space in which attributions are taken."""
