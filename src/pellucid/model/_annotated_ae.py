@@ -214,7 +214,7 @@ class AnnotatedAE(CovariatesMixin, QueryMixin, BaseAutoencoder):
 
     @classmethod
     @setup_anndata_dsp.dedent
-    def setup_anndata(  # type: ignore[override]
+    def setup_anndata(  # type: ignore[override]  # has more arguments than the base's
         cls,
         adata: AnnData,
         layer: str | None = None,

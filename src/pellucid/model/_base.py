@@ -222,7 +222,7 @@ class BaseAutoencoder(UnsupervisedTrainingMixin, BaseModelClass):
     @property
     def _log_setting(self) -> str | None:
         """The setting by which the model was built for anything but counts; `None` for counts."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} says nothing of what it models.")
 
     def _n_held_out(
         self, train_size: float | None, validation_size: float | None, early_stopping: bool

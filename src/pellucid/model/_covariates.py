@@ -62,12 +62,14 @@ class CovariatesMixin:
             setup_method_args=setup_method_args,
         )
         adata_manager.register_fields(adata, **kwargs)
+        # A mixin: the class beside it is scvi-tools'.
         cls.register_manager(adata_manager)  # type: ignore[attr-defined]
 
     def _validate_anndata(self, adata: AnnData | None = None, **kwargs) -> AnnData:
         if adata is not None and adata is not self.adata:
             known = known_levels(self.registry)
             check_covariates(adata, list(known), self._continuous_keys, known=known)
+        # Of the class beside this mixin.
         return super()._validate_anndata(adata, **kwargs)  # type: ignore[misc]
 
     @property

@@ -134,7 +134,7 @@ class QueryMixin:
         attributes, genes, state, _ = get_loaded_data(reference_model, device="cpu")
         check_genes(adata, genes)
         registry = attributes.pop("registry_")
-        cls.setup_anndata(  # type: ignore[attr-defined]
+        cls.setup_anndata(  # type: ignore[attr-defined]  # of the class beside this mixin
             adata, source_registry=registry, extend_categories=True, **registry[SETUP_ARGS_KEY]
         )
         model = initialize_model(cls, adata, registry, attributes, None)

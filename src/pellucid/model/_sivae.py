@@ -174,7 +174,7 @@ class SIVAE(CovariatesMixin, QueryMixin, StagedAutoencoder):
 
     @classmethod
     @setup_anndata_dsp.dedent
-    def setup_anndata(  # type: ignore[override]
+    def setup_anndata(  # type: ignore[override]  # has more arguments than the base's
         cls,
         adata: AnnData,
         layer: str | None = None,

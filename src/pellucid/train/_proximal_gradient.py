@@ -74,6 +74,7 @@ class ProximalGradient(torch.optim.Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Step down the gradient of all weights, then shrink the loadings."""
+        # torch's types know of no closure that is None, though it takes one.
         loss = self.others.step(closure)  # type: ignore[arg-type]
         (group,) = self.param_groups
         (loadings,) = group["params"]
