@@ -136,7 +136,7 @@ class DeepAE(QueryMixin, BaseAutoencoder):
         if n_hidden is None and depth not in _HIDDEN:
             raise ValueError(f"depth={depth!r} is unknown; choose one of {[*_HIDDEN]}.")
         widths = _HIDDEN[depth] if n_hidden is None else tuple(n_hidden)
-        if min(n_latent, *widths) < 1:
+        if min((n_latent, *widths)) < 1:
             raise ValueError(
                 f"n_latent={n_latent} and n_hidden={widths}: every layer needs at least 1 unit."
             )
