@@ -118,6 +118,7 @@ def test_table():
         ["source", "gene", "set"]
     ]
     assert read(named) == expected
+    assert read(named.rename(columns={"set": "gene_set"})) == expected
     assert list(read(named.astype("category"))) == ["B", "A"]
 
 

@@ -30,8 +30,9 @@ def read_gene_sets(
           (name, description, genes). Empty lines are skipped, and of a gene that carries a
           weight (`"TP53,1.0"`, as Enrichr writes them) the gene is kept.
         - mapping of set name to genes
-        - table with a row per set and gene: the columns `set` and `gene` where it has them, else
-          the first and second of exactly two columns. Rows with a missing value are skipped.
+        - table with a row per set and gene: the columns `set` (or `gene_set`, as
+          :func:`pellucid.get.gene_sets` names it) and `gene` where it has them, else the first
+          and second of exactly two columns. Rows with a missing value are skipped.
         - name of a library of Enrichr, such as `"GO_Biological_Process_2021"`, through
           :func:`gseapy.get_library`. The library is cached on disk: only the first call needs the
           network.
@@ -141,6 +142,8 @@ def _mapping_pairs(source: Mapping[str, Iterable[str]]) -> list[tuple[str, list[
 
 
 def _table_pairs(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    if "gene_set" in table.columns and "set" not in table.columns:
+        table = table.rename(columns={"gene_set": "set"})
     if {"set", "gene"} <= set(table.columns):
         columns = table[["set", "gene"]]
     elif table.shape[1] == 2:
