@@ -95,6 +95,7 @@ CALLS = {
         ),
         "compression_benchmark",
     ),
+    "degree_centrality": (pld.tl.degree_centrality, "degree_centrality"),
     "factor_separation": (of_factors(pld.tl.factor_separation), "factor_separation"),
     "factor_test": (of_factors(pld.tl.factor_test), "factor_test"),
     "gsea": (gsea, "gsea"),

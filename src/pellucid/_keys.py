@@ -27,6 +27,9 @@ ENRICHMENT = "enrichment"
 GSEA = "gsea"
 RECONSTRUCTION_METRICS = "reconstruction_metrics"
 COMPRESSION_BENCHMARK = "compression_benchmark"
+DEGREE_CENTRALITY = "degree_centrality"
+GENE_NEIGHBORS = "gene_neighbors"
+SAMPLE_EXPRESSION = "sample_expression"
 
 # A unit is dead whose standard deviation over cells is below this share of the largest one.
 DEAD_BELOW = 0.01

@@ -5,6 +5,7 @@ from ._attribute import attribute
 from ._attribution_agreement import attribution_agreement
 from ._compression_benchmark import compression_benchmark
 from ._deep_ae import deep_ae
+from ._degree_centrality import degree_centrality
 from ._enrich import enrich
 from ._factor_separation import factor_separation
 from ._factor_test import factor_test
@@ -26,6 +27,7 @@ __all__ = [
     "attribution_agreement",
     "compression_benchmark",
     "deep_ae",
+    "degree_centrality",
     "enrich",
     "factor_separation",
     "factor_test",
