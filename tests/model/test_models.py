@@ -157,6 +157,17 @@ def train(model, *, seed: int = 0, **kwargs):
     return model
 
 
+TRAINED: dict[str, Any] = {}
+
+
+@pytest.fixture
+def trained(name, counts):
+    """A model trained on `counts`: one for all tests, none of which may change it."""
+    if name not in TRAINED:
+        TRAINED[name] = train(build(name, counts.copy()))
+    return TRAINED[name]
+
+
 def weights(model) -> dict[str, torch.Tensor]:
     return model.module.state_dict()
 
@@ -205,81 +216,75 @@ def test_learns(name, counts):
 
 
 @pytest.mark.parametrize("method", ["get_latent_representation", "get_reconstruction"])
-def test_chosen_cells_in_any_batches(name, counts, method):
-    model = train(build(name, counts))
-    everything = getattr(model, method)()
-    chosen = getattr(model, method)(indices=[7, 3, 40], batch_size=2)
+def test_chosen_cells_in_any_batches(trained, method):
+    everything = getattr(trained, method)()
+    chosen = getattr(trained, method)(indices=[7, 3, 40], batch_size=2)
     np.testing.assert_allclose(chosen, everything[[7, 3, 40]], rtol=1e-5, atol=1e-6)
 
 
-def test_cells_do_not_depend_on_each_other(name, counts):
+def test_cells_do_not_depend_on_each_other(trained, counts):
     """A cell is read the same alone, in a view and in another AnnData."""
-    model = train(build(name, counts))
-    everything = model.get_latent_representation()
-    alone = model.get_latent_representation(counts[7].copy())
+    everything = trained.get_latent_representation()
+    alone = trained.get_latent_representation(counts[7].copy())
     np.testing.assert_allclose(alone, everything[[7]], rtol=1e-5, atol=1e-6)
-    view = model.get_latent_representation(counts[5:9])
+    view = trained.get_latent_representation(counts[5:9])
     np.testing.assert_allclose(view, everything[5:9], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("library_size", [1.0, 1e4])
-def test_normalized_expression_sums_to_the_library_size(name, counts, library_size):
-    model = train(build(name, counts))
-    expression = model.get_normalized_expression(library_size=library_size)
+def test_normalized_expression_sums_to_the_library_size(trained, library_size):
+    expression = trained.get_normalized_expression(library_size=library_size)
     assert expression.shape == (90, 30)
     assert expression.dtype == np.float32
     assert (expression >= 0).all()
     np.testing.assert_allclose(expression.sum(1), library_size, rtol=1e-5)
-    shares = model.get_reconstruction() / expression
+    shares = trained.get_reconstruction() / expression
     np.testing.assert_allclose(shares, np.broadcast_to(shares[:, :1], shares.shape), rtol=1e-4)
 
 
 @pytest.mark.parametrize("with_data", [False, True], ids=["adata_given", "adata_saved"])
-def test_save_and_load(name, model_cls, counts, tmp_path, with_data):
-    model = train(build(name, counts))
-    model.save(tmp_path / "model", save_anndata=with_data)
+def test_save_and_load(trained, model_cls, counts, tmp_path, with_data):
+    trained.save(tmp_path / "model", save_anndata=with_data)
     loaded = model_cls.load(
         tmp_path / "model", adata=None if with_data else counts.copy(), accelerator="cpu"
     )
-    assert same_weights(loaded, model)
+    assert same_weights(loaded, trained)
     np.testing.assert_array_equal(
-        loaded.get_latent_representation(), model.get_latent_representation()
+        loaded.get_latent_representation(), trained.get_latent_representation()
     )
-    np.testing.assert_array_equal(loaded.get_reconstruction(), model.get_reconstruction())
-    assert loaded.latent_names.tolist() == model.latent_names.tolist()
-    assert loaded.history.keys() == model.history.keys()
-    for key, frame in model.history.items():
+    np.testing.assert_array_equal(loaded.get_reconstruction(), trained.get_reconstruction())
+    assert loaded.latent_names.tolist() == trained.latent_names.tolist()
+    assert loaded.history.keys() == trained.history.keys()
+    for key, frame in trained.history.items():
         np.testing.assert_array_equal(
             loaded.history[key].to_numpy(float), frame.to_numpy(float), err_msg=key
         )
 
 
-def test_load_on_other_cells_takes_nothing_from_them(name, model_cls, counts, tmp_path):
-    model = train(build(name, counts))
-    model.save(tmp_path / "model")
+def test_load_on_other_cells_takes_nothing_from_them(trained, model_cls, counts, tmp_path):
+    trained.save(tmp_path / "model")
     others = counts[:40].copy()
     others.X = others.X * 10
     loaded = model_cls.load(tmp_path / "model", adata=others, accelerator="cpu")
-    assert same_weights(loaded, model)
+    assert same_weights(loaded, trained)
     np.testing.assert_array_equal(
-        loaded.get_latent_representation(), model.get_latent_representation(others)
+        loaded.get_latent_representation(), trained.get_latent_representation(others)
     )
 
 
-def test_load_on_few_cells(name, model_cls, counts, tmp_path):
+def test_load_on_few_cells(trained, model_cls, counts, tmp_path):
     """Nothing of the network hangs on how many cells there are."""
-    model = train(build(name, counts))
-    model.save(tmp_path / "model")
+    trained.save(tmp_path / "model")
     few = counts[:3].copy()
-    expected = model.get_latent_representation(few.copy())
+    expected = trained.get_latent_representation(few.copy())
     loaded = model_cls.load(tmp_path / "model", adata=few, accelerator="cpu")
     np.testing.assert_array_equal(loaded.get_latent_representation(), expected)
-    query = model_cls.load_query_data(counts[:3].copy(), model)
+    query = model_cls.load_query_data(counts[:3].copy(), trained)
     np.testing.assert_array_equal(query.get_latent_representation(), expected)
 
 
-def test_trains_on_after_loading(name, model_cls, counts, tmp_path):
-    train(build(name, counts)).save(tmp_path / "model")
+def test_trains_on_after_loading(trained, model_cls, counts, tmp_path):
+    trained.save(tmp_path / "model")
     loaded = model_cls.load(tmp_path / "model", adata=counts.copy(), accelerator="cpu")
     before = {key: value.clone() for key, value in weights(loaded).items()}
     train(loaded)
@@ -288,8 +293,11 @@ def test_trains_on_after_loading(name, model_cls, counts, tmp_path):
 
 @pytest.mark.parametrize("batch_size", [None, 16], ids=["smallest", "mini_batch"])
 def test_same_seed_same_result(case, counts, batch_size):
+    # A cell a step takes long.
+    cells = counts if batch_size else counts[::3]
+
     def fit(seed: int):
-        adata = counts.copy()
+        adata = cells.copy()
         model = case.fit(
             adata,
             **case.fit_arguments,
@@ -334,8 +342,8 @@ FORMS = {
 
 @pytest.mark.filterwarnings("ignore:Training will be faster")
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_every_form_of_the_matrix_reads_the_same(name, counts, form):
-    expected = train(build(name, counts.copy())).get_latent_representation()
+def test_every_form_of_the_matrix_reads_the_same(name, trained, counts, form):
+    expected = trained.get_latent_representation()
     counts.X = form(counts.X)
     matrix = counts.X
     found = train(build(name, counts)).get_latent_representation()
@@ -344,8 +352,8 @@ def test_every_form_of_the_matrix_reads_the_same(name, counts, form):
     assert type(counts.X) is type(matrix)
 
 
-def test_layer(name, counts):
-    expected = train(build(name, counts.copy())).get_latent_representation()
+def test_layer(name, trained, counts):
+    expected = trained.get_latent_representation()
     counts.layers["counts"] = counts.X
     counts.X = None
     found = train(build(name, counts, layer="counts")).get_latent_representation()
@@ -354,8 +362,8 @@ def test_layer(name, counts):
 
 @pytest.mark.filterwarnings("ignore:Training will be faster")
 @pytest.mark.parametrize("form", ["csr", "csc", "dense"])
-def test_backed_file(name, case, counts, tmp_path, form):
-    expected = train(build(name, counts.copy())).get_latent_representation()
+def test_backed_file(name, trained, case, counts, tmp_path, form):
+    expected = trained.get_latent_representation()
     counts.X = FORMS[form](counts.X)
     counts.write_h5ad(tmp_path / "counts.h5ad")
     backed = ad.read_h5ad(tmp_path / "counts.h5ad", backed="r")
@@ -367,7 +375,7 @@ def test_backed_file(name, case, counts, tmp_path, form):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     in_memory = model.get_latent_representation(counts)
     np.testing.assert_allclose(found, in_memory, rtol=1e-5, atol=1e-6)
-    train(model, batch_size=case.smallest_batch, max_epochs=1)
+    train(model, batch_size=case.smallest_batch, max_epochs=1, limit_train_batches=5)
     backed.file.close()
 
 
