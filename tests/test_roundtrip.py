@@ -78,6 +78,12 @@ def of_factors(function):
     return call
 
 
+def fit_populations(adata, model, **kwargs):
+    adata.obs["donor"] = "donor/1"
+    small = {"model_kwargs": {"n_hidden": (6, 4)}, "train_kwargs": {"max_epochs": 1}}
+    pld.tl.fit_populations(adata, "donor", n_cells_per_bin=90, n_latent=2, **small, **kwargs)
+
+
 CALLS = {
     "annotated_ae": (lambda adata, model, **kwargs: annotated_ae(adata, **kwargs), "X_annotated"),
     "attribute": (attribute, "attribution"),
@@ -98,6 +104,8 @@ CALLS = {
     "degree_centrality": (pld.tl.degree_centrality, "degree_centrality"),
     "factor_separation": (of_factors(pld.tl.factor_separation), "factor_separation"),
     "factor_test": (of_factors(pld.tl.factor_test), "factor_test"),
+    "fit_populations": (fit_populations, "populations"),
+    ),
     "gsea": (gsea, "gsea"),
     "gene_set_impact": (gene_set_impact, "gene_set_impact"),
     "latent": (lambda adata, model, **kwargs: pld.tl.latent(adata, model, **kwargs), "X_ortho"),
@@ -225,6 +233,7 @@ def test_figures_and_tables_of_what_comes_back(adata, model, round_trip):
             "history",
             "latent",
             "loadings",
+            "populations",
             "reconstruction_metrics",
             "transfer_labels",
         )

@@ -30,6 +30,10 @@ COMPRESSION_BENCHMARK = "compression_benchmark"
 DEGREE_CENTRALITY = "degree_centrality"
 GENE_NEIGHBORS = "gene_neighbors"
 SAMPLE_EXPRESSION = "sample_expression"
+POPULATIONS = "populations"
+NETWORK_COMPARISON = "network_comparison"
+CENTRALITY_ASSOCIATION = "centrality_association"
+EDGE_ASSOCIATION = "edge_association"
 
 # A unit is dead whose standard deviation over cells is below this share of the largest one.
 DEAD_BELOW = 0.01

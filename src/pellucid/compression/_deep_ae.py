@@ -1,19 +1,13 @@
 from __future__ import annotations
 
-import logging
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from anndata import AnnData
 
+from pellucid._quiet import quiet
+
 from ._compressor import Compressor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-# What they have to say of one model is too much of a hundred.
-_TALKATIVE = ("lightning.pytorch", "lightning.fabric", "scvi")
 
 
 class DeepAECompressor(Compressor):
@@ -54,12 +48,12 @@ class DeepAECompressor(Compressor):
         train_kwargs = preset.train_kwargs if self.train_kwargs is None else self.train_kwargs
         adata = _adata(x)
         DeepAE.setup_anndata(adata)
-        with _quiet(), seeded(self.random_state):
+        with quiet(), seeded(self.random_state):
             self.model_ = DeepAE(adata, **{**model_kwargs, "n_latent": self.n_latent})
             self.model_.train(**{"enable_progress_bar": False, **train_kwargs})
 
     def _encode(self, x: np.ndarray) -> np.ndarray:
-        with _quiet():
+        with quiet():
             return self.model_.get_latent_representation(_adata(x)).astype(np.float64)
 
     def _decode(self, codes: np.ndarray) -> np.ndarray:
@@ -68,16 +62,3 @@ class DeepAECompressor(Compressor):
 
 def _adata(x: np.ndarray) -> AnnData:
     return AnnData(x.astype(np.float32))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No message below a warning from what trains the model."""
-    levels = {name: logging.getLogger(name).level for name in _TALKATIVE}
-    for name in levels:
-        logging.getLogger(name).setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)

@@ -16,6 +16,7 @@ from ._gsea_frequency import gsea_frequency
 from ._history import history
 from ._latent import latent
 from ._loadings import loadings
+from ._populations import populations
 from ._reconstruction_metrics import reconstruction_metrics
 from ._transfer_labels import transfer_labels
 from ._tune import tune
@@ -35,6 +36,7 @@ __all__ = [
     "history",
     "latent",
     "loadings",
+    "populations",
     "reconstruction_metrics",
     "transfer_labels",
     "tune",

@@ -9,6 +9,7 @@ from ._degree_centrality import degree_centrality
 from ._enrich import enrich
 from ._factor_separation import factor_separation
 from ._factor_test import factor_test
+from ._fit_populations import fit_populations
 from ._gene_set_impact import gene_set_impact
 from ._gsea import gsea
 from ._latent import latent
@@ -31,6 +32,7 @@ __all__ = [
     "enrich",
     "factor_separation",
     "factor_test",
+    "fit_populations",
     "gene_set_impact",
     "gsea",
     "latent",
