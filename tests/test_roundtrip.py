@@ -105,7 +105,6 @@ CALLS = {
     "factor_separation": (of_factors(pld.tl.factor_separation), "factor_separation"),
     "factor_test": (of_factors(pld.tl.factor_test), "factor_test"),
     "fit_populations": (fit_populations, "populations"),
-    ),
     "gsea": (gsea, "gsea"),
     "gene_set_impact": (gene_set_impact, "gene_set_impact"),
     "latent": (lambda adata, model, **kwargs: pld.tl.latent(adata, model, **kwargs), "X_ortho"),
