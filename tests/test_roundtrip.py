@@ -105,6 +105,12 @@ CALLS = {
     "factor_separation": (of_factors(pld.tl.factor_separation), "factor_separation"),
     "factor_test": (of_factors(pld.tl.factor_test), "factor_test"),
     "fit_populations": (fit_populations, "populations"),
+    "gene_neighbors": (
+        lambda adata, model, **kwargs: pld.tl.gene_neighbors(
+            adata, method="clr", n_neighbors=3, **kwargs
+        ),
+        "gene_neighbors",
+    ),
     "gsea": (gsea, "gsea"),
     "gene_set_impact": (gene_set_impact, "gene_set_impact"),
     "latent": (lambda adata, model, **kwargs: pld.tl.latent(adata, model, **kwargs), "X_ortho"),
@@ -131,7 +137,7 @@ CALLS = {
     ),
     "transfer_labels": (transfer_labels, "transfer_labels"),
 }
-WRITE_NOTHING = {"orthogonality"}
+WRITE_NOTHING = {"orthogonality", "sample_expression"}
 # Those that need what the tests do not install, and make the round trip in their own tests.
 ELSEWHERE = {"tune"}
 
@@ -225,6 +231,7 @@ def test_figures_and_tables_of_what_comes_back(adata, model, round_trip):
             "factor_separation",
             "factor_test",
             "factors",
+            "gene_neighbors",
             "gene_set_impact",
             "gene_sets",
             "gsea",

@@ -9,6 +9,7 @@ from ._enrichment import enrichment
 from ._factor_separation import factor_separation
 from ._factor_test import factor_test
 from ._factors import factors
+from ._gene_neighbors import gene_neighbors
 from ._gene_set_impact import gene_set_impact
 from ._gene_sets import gene_sets
 from ._gsea import gsea
@@ -29,6 +30,7 @@ __all__ = [
     "factor_separation",
     "factor_test",
     "factors",
+    "gene_neighbors",
     "gene_set_impact",
     "gene_sets",
     "gsea",

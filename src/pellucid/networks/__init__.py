@@ -5,6 +5,27 @@ Functions of arrays and of trained models; this room writes to no AnnData.
 
 from __future__ import annotations
 
+from ._aracne import aracne
+from ._clr import clr
+from ._correlation import correlation
+from ._grnboost2 import grnboost2
+from ._mrnet import mrnet
+from ._mutual_information import mutual_information
+from ._nearest import Neighbors, nearest_by_distance, nearest_by_weight
 from ._reconstructed_variance import ReconstructedVariance, reconstructed_variance
+from ._weisfeiler_lehman import weisfeiler_lehman
 
-__all__ = ["ReconstructedVariance", "reconstructed_variance"]
+__all__ = [
+    "Neighbors",
+    "ReconstructedVariance",
+    "aracne",
+    "clr",
+    "correlation",
+    "grnboost2",
+    "mrnet",
+    "mutual_information",
+    "nearest_by_distance",
+    "nearest_by_weight",
+    "reconstructed_variance",
+    "weisfeiler_lehman",
+]

@@ -10,6 +10,7 @@ from ._enrich import enrich
 from ._factor_separation import factor_separation
 from ._factor_test import factor_test
 from ._fit_populations import fit_populations
+from ._gene_neighbors import gene_neighbors
 from ._gene_set_impact import gene_set_impact
 from ._gsea import gsea
 from ._latent import latent
@@ -18,6 +19,7 @@ from ._orthogonal_ae import orthogonal_ae
 from ._orthogonality import orthogonality
 from ._rank_factors import rank_factors
 from ._reconstruction_metrics import reconstruction_metrics
+from ._sample_expression import sample_expression
 from ._sivae import sivae
 from ._transfer_labels import transfer_labels
 from ._tune import tune
@@ -33,6 +35,7 @@ __all__ = [
     "factor_separation",
     "factor_test",
     "fit_populations",
+    "gene_neighbors",
     "gene_set_impact",
     "gsea",
     "latent",
@@ -41,6 +44,7 @@ __all__ = [
     "orthogonality",
     "rank_factors",
     "reconstruction_metrics",
+    "sample_expression",
     "sivae",
     "transfer_labels",
     "tune",
