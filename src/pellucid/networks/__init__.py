@@ -5,6 +5,7 @@ Functions of arrays and of trained models; this room writes to no AnnData.
 
 from __future__ import annotations
 
+from ._adjacency import adjacency
 from ._aracne import aracne
 from ._clr import clr
 from ._correlation import correlation
@@ -12,12 +13,15 @@ from ._grnboost2 import grnboost2
 from ._mrnet import mrnet
 from ._mutual_information import mutual_information
 from ._nearest import Neighbors, nearest_by_distance, nearest_by_weight
+from ._rank_sum import rank_sum
 from ._reconstructed_variance import ReconstructedVariance, reconstructed_variance
+from ._spearman import spearman
 from ._weisfeiler_lehman import weisfeiler_lehman
 
 __all__ = [
     "Neighbors",
     "ReconstructedVariance",
+    "adjacency",
     "aracne",
     "clr",
     "correlation",
@@ -26,6 +30,8 @@ __all__ = [
     "mutual_information",
     "nearest_by_distance",
     "nearest_by_weight",
+    "rank_sum",
     "reconstructed_variance",
+    "spearman",
     "weisfeiler_lehman",
 ]

@@ -54,10 +54,8 @@ def weisfeiler_lehman(
     whole = sparse.block_diag(edges, format="csr")
     graph = np.repeat(np.arange(n_graphs), n_nodes)
     source = np.repeat(np.arange(len(graph)), np.diff(whole.indptr))
-    if labels == "degree":
-        label = np.diff(whole.indptr)
-    else:
-        label = np.tile(np.arange(n_nodes), n_graphs)
+    of_gene = np.tile(np.arange(n_nodes), n_graphs)
+    label = np.diff(whole.indptr) if labels == "degree" else of_gene
     kernel = np.zeros((n_graphs, n_graphs))
     for iteration in range(n_iterations + 1):
         if iteration:
