@@ -13,9 +13,11 @@ from ._grnboost2 import grnboost2
 from ._mrnet import mrnet
 from ._mutual_information import mutual_information
 from ._nearest import Neighbors, nearest_by_distance, nearest_by_weight
+from ._neighbor_prediction import neighbor_prediction
 from ._rank_sum import rank_sum
 from ._reconstructed_variance import ReconstructedVariance, reconstructed_variance
 from ._spearman import spearman
+from ._true_centrality import true_centrality
 from ._weisfeiler_lehman import weisfeiler_lehman
 
 __all__ = [
@@ -30,8 +32,10 @@ __all__ = [
     "mutual_information",
     "nearest_by_distance",
     "nearest_by_weight",
+    "neighbor_prediction",
     "rank_sum",
     "reconstructed_variance",
     "spearman",
+    "true_centrality",
     "weisfeiler_lehman",
 ]

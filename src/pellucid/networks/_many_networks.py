@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+
+def split_cells(
+    n_cells: int, held_out: float, random_state: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions of the cells to train on, to choose the epoch by and to measure on.
+
+    All cells are all three if `held_out` is 0; else these are apart, and a tenth of those that are
+    not measured on chooses the epoch.
+    """
+    if not 0 <= held_out < 1:
+        raise ValueError(
+            f"held_out={held_out}; expected a share of the cells, 0 or more, below 1."
+        )
+    every = np.arange(n_cells)
+    if held_out == 0:
+        return every, every, every
+    n_test = max(1, round(held_out * n_cells))
+    n_chosen = max(1, (n_cells - n_test) // 10)
+    if n_test + n_chosen + 2 > n_cells:
+        raise ValueError(f"{n_cells} cells are too few to hold out {held_out:g} of them.")
+    order = np.random.default_rng(random_state).permutation(n_cells)
+    return order[n_test + n_chosen :], order[n_test : n_test + n_chosen], order[:n_test]
+
+
+def predict_by_many(
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    n_hidden: Sequence[int],
+    cells: tuple[np.ndarray, np.ndarray, np.ndarray],
+    ignored: Tensor | None,
+    max_epochs: int,
+    learning_rate: float,
+    batch_size: int,
+    random_state: int,
+) -> Tensor:
+    """Train as many networks as there are inputs, all in one batched product, and predict.
+
+    Parameters
+    ----------
+    inputs
+        Networks x cells x what each reads.
+    targets
+        Networks x cells x what each predicts; 1 in place of networks if all predict the same.
+    n_hidden
+        Widths of the hidden layers, ELU after each.
+    cells
+        As :func:`split_cells` returns them. A network keeps the weights of the epoch in which its
+        error on the second was the least.
+    ignored
+        Position of a target of each network that is no part of its loss.
+    max_epochs, learning_rate, batch_size
+        Of Adam, on the mean squared error.
+    random_state
+        Seed of weights and of the order of cells.
+
+    Returns
+    -------
+    Predictions of the third cells, networks x cells x targets.
+    """
+    generator = torch.Generator().manual_seed(random_state)
+    device = inputs.device
+    train, chosen, test = (torch.from_numpy(part).to(device) for part in cells)
+    n_networks = len(inputs)
+    widths = [inputs.shape[2], *n_hidden, targets.shape[2]]
+    weights = []
+    for n_in, n_out in pairwise(widths):
+        # One start for all, so that it is not starts that are compared.
+        drawn = torch.randn(1, n_in, n_out, generator=generator) * n_in**-0.5
+        weights += [drawn.repeat(n_networks, 1, 1).to(device)]
+        weights += [torch.zeros(n_networks, 1, n_out, device=device)]
+    for weight in weights:
+        weight.requires_grad_()
+    optimizer = torch.optim.Adam(weights, lr=learning_rate, fused=True)
+
+    def forward(where: Tensor) -> Tensor:
+        values = inputs[:, where]
+        for layer in range(0, len(weights), 2):
+            values = torch.baddbmm(weights[layer + 1], values, weights[layer])
+            values = functional.elu(values) if layer + 2 < len(weights) else values
+        return values
+
+    def errors(where: Tensor) -> Tensor:
+        difference = forward(where) - targets[:, where]
+        if ignored is not None:
+            difference = difference.scatter(
+                2, ignored[:, None, None].expand(-1, difference.shape[1], 1), 0.0
+            )
+        return difference.square().mean(dim=(1, 2))
+
+    least = torch.full((n_networks,), torch.inf, device=device)
+    best = [weight.detach().clone() for weight in weights]
+    for _ in range(max_epochs):
+        order = train[torch.randperm(len(train), generator=generator).to(device)]
+        for where in order.split(batch_size):
+            optimizer.zero_grad()
+            errors(where).sum().backward()
+            optimizer.step()
+        with torch.no_grad():
+            found = torch.stack(
+                [errors(where) * len(where) for where in chosen.split(batch_size)]
+            ).sum(0)
+            better = found < least
+            least = torch.where(better, found, least)
+            for kept, weight in zip(best, weights, strict=True):
+                kept[better] = weight[better]
+    with torch.no_grad():
+        for kept, weight in zip(best, weights, strict=True):
+            weight.copy_(kept)
+        return torch.cat([forward(where) for where in test.split(batch_size)], dim=1)
