@@ -9,6 +9,7 @@ from scipy import sparse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Literal
 
     import pandas as pd
     from anndata import AnnData
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 4096
 # No logarithm of expression is larger.
 _LARGEST_LOG = 20
+# So many cells tell counts from log expression.
+_ROWS_TO_TELL = 256
 
 
 def expression_source(layer: str | None) -> str:
@@ -35,6 +38,17 @@ def expression_matrix(adata: AnnData, layer: str | None) -> Any:
     if matrix is None:
         raise ValueError("adata.X is None; pass layer= to name the matrix to model.")
     return matrix
+
+
+def check_finite(matrix: Any, source: str) -> np.ndarray:
+    """The values of a matrix, once it is known that all are finite."""
+    values = matrix.data if sparse.issparse(matrix) else np.asarray(matrix)
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"{source} holds NaN or infinite values; remove those cells or genes, or fill the "
+            "values, before modelling."
+        )
+    return values
 
 
 def check_unique(names: pd.Index, what: str) -> None:
@@ -78,12 +92,7 @@ def check_expression(
     check_unique(adata.var_names, "adata.var_names")
     largest, whole = -np.inf, True
     for block in row_blocks(matrix):
-        values = block.data if sparse.issparse(block) else np.asarray(block)
-        if not np.isfinite(values).all():
-            raise ValueError(
-                f"{source} holds NaN or infinite values; remove those cells or genes, or fill the "
-                "values, before modelling."
-            )
+        values = check_finite(block, source)
         if not scaled and (values < 0).any():
             raise ValueError(
                 f"{source} holds negative values (lowest {values.min():.3g}), as scaled data do; "
@@ -158,3 +167,34 @@ def check_genes(adata: AnnData, names: Any) -> None:
         "Bring adata to the model's genes with pellucid.pp.align_genes(adata, "
         "model.get_var_names())."
     )
+
+
+def check_cells(adata: AnnData, model: BaseModelClass) -> None:
+    """Raise unless a model can read these cells: its genes, and values as it was trained on."""
+    check_same_genes(adata, model)
+    if adata is model.adata:
+        return
+    if adata.n_obs == 0:
+        raise ValueError("adata has no cells.")
+    layer = model.adata_manager._get_setup_method_args()["setup_args"].get("layer")
+    matrix = expression_matrix(adata, layer)
+    for block in row_blocks(matrix):
+        check_finite(block, expression_source(layer))
+    found = value_kind(matrix)
+    due = value_kind(expression_matrix(model.adata, layer))
+    if {found, due} == {"counts", "log expression"}:
+        raise ValueError(
+            f"{expression_source(layer)} looks like {found}, but the model was trained on {due}; "
+            f"put {due} in that place, which is where the model reads."
+        )
+
+
+def value_kind(matrix: Any) -> Literal["counts", "log expression"] | None:
+    """What the values of the first cells look like, where that is plain."""
+    head = matrix[:_ROWS_TO_TELL]
+    values = head.data if sparse.issparse(head) else np.asarray(head)
+    if not (values.size and (values >= 0).all()):
+        return None
+    if (values == np.round(values)).all():
+        return "counts" if values.max() > 1 else None
+    return "log expression" if values.max() <= _LARGEST_LOG else None

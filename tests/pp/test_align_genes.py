@@ -155,9 +155,10 @@ def test_a_gene_mapped_onto_one_that_is_there_is_added_to_it():
     [
         (
             "ABCD",
-            ["A", *"xyz"],
+            ["A", *"XYZ"],
             {},
-            r"1 of 4 genes wanted are among the 4 of adata, fewer than min_fraction=0.5\.",
+            r"1 of 4 genes wanted are among the 4 of adata, fewer than min_fraction=0.5\..*"
+            r"They are of one kind: does adata hold a selection",
         ),
         ("ABCD", list("wxyz"), {"min_fraction": 0}, r"0 of 4 genes wanted"),
         ("ABCD", [], {}, r"0 of 0 genes wanted"),
@@ -172,7 +173,7 @@ def test_a_gene_mapped_onto_one_that_is_there_is_added_to_it():
             ["Cd3d", "Ms4a1", "Actb", "Gapdh"],
             ["CD3D", "MS4A1"],
             {},
-            r"as of mouse genes.*as of human genes.*table of ids or of orthologues",
+            r"as of mouse genes.*as of human genes.*of orthologues. 2 have the same letters but",
         ),
         (
             [f"{name}.3" for name in ENSEMBL],
@@ -206,10 +207,32 @@ def test_bad_input_raises_and_changes_nothing(unchanged, var_names, targets, arg
         pld.pp.align_genes(adata, targets, **arguments)
 
 
-def test_one_string_is_not_a_list_of_genes(unchanged):
+@pytest.mark.parametrize(
+    ("targets", "arguments", "message"),
+    [
+        ("ABCD", {}, r"var_names is the string 'ABCD'"),
+        (make(), {}, r"var_names is of type AnnData; .*such as reference\.var_names"),
+        (None, {}, r"var_names is of type NoneType; "),
+        ("AB", {"mapping": "symbol"}, r"mapping is of type str; .*adata\.var\['symbol'\]"),
+        (["A"], {"mapping": [("A", "B")]}, r"mapping is of type list; expected a mapping"),
+    ],
+)
+def test_other_types(unchanged, targets, arguments, message):
     adata = make()
-    with unchanged(adata), pytest.raises(TypeError, match=r"var_names is the string 'ABCD'"):
-        pld.pp.align_genes(adata, "ABCD")
+    targets = list(targets) if arguments else targets
+    with unchanged(adata), pytest.raises(TypeError, match=message):
+        pld.pp.align_genes(adata, targets, **arguments)
+
+
+def test_sums_of_log_expression_are_warned_of(caplog):
+    adata = make()
+    pld.pp.align_genes(adata, ["A"], mapping={"B": "A"})
+    assert "sums of several" not in caplog.text
+    adata.X = np.log1p(adata.X)
+    pld.pp.align_genes(adata, ["A", "B"])
+    assert "sums of several" not in caplog.text
+    pld.pp.align_genes(adata, ["A"], mapping={"B": "A"})
+    assert "1 genes are sums of several, and adata.X looks like log expression" in caplog.text
 
 
 def test_min_fraction_lets_fewer_through():

@@ -91,3 +91,33 @@ def test_other_genes(counts, model, unchanged):
     other = counts[:, ::-1].copy()
     with unchanged(other), pytest.raises(ValueError, match="in another order"):
         pld.tl.latent(other, model)
+
+
+def test_cells_that_the_model_cannot_read(counts, unchanged):
+    """What was trained on counts does not read log expression in silence, nor the reverse."""
+    log = counts.copy()
+    log.X = log.X.log1p()
+    arguments = {"n_latent": 2, "max_epochs": 1}
+    of_counts = pld.tl.orthogonal_ae(counts, **arguments)
+    of_log = pld.tl.orthogonal_ae(log, input_type="log", **arguments)
+    missing = log[:5].copy()
+    missing.X[2, 3] = np.nan
+    for model, cells, message in (
+        (
+            of_counts,
+            log[:5].copy(),
+            r"X looks like log expression, but .* trained on counts",
+        ),
+        (of_log, counts[:5].copy(), r"adata\.X looks like counts, but .* trained on log expr"),
+        (of_log, missing, r"adata\.X holds NaN or infinite values"),
+        (of_log, log[:0].copy(), r"adata has no cells"),
+    ):
+        with unchanged(cells), pytest.raises(ValueError, match=message):
+            pld.tl.latent(cells, model)
+    with pytest.raises(ValueError, match=r"looks like log expression, but the model was"):
+        pld.tl.attribute(log, of_counts)
+
+    counts.layers["counts"] = counts.X.copy()
+    of_layer = pld.tl.orthogonal_ae(counts, layer="counts", **arguments)
+    with unchanged(log), pytest.raises(KeyError, match=r"layer 'counts' not found"):
+        pld.tl.latent(log, of_layer)

@@ -239,15 +239,18 @@ def test_published_ranges(model_cls, expected):
         assert (lr.low, lr.high, lr.log) == (1e-5, 1e-3, True)
 
 
-def test_ray_runs_the_trials(registered, tmp_path):
-    """The whole way: processes of Ray's, and a second call that goes on."""
-    ray = pytest.importorskip("ray", reason=WHY)
-    pytest.importorskip("ray.tune", reason=WHY)
+def test_ray_runs_the_trials(registered, here, monkeypatch, tmp_path):
+    """The whole way: a process of Ray's goes on with what another call began."""
+    import ray
+
+    from pellucid.tl._search import run_trials
+
     arguments = {"folder": tmp_path, "sampler": "tpe", "search_space": space()}
+    search(registered, n_trials=1, **arguments)  # in this process: a worker's imports take seconds
+    first = pld.get.tune(registered)
+    monkeypatch.setattr("pellucid.tl._tune.run_trials", run_trials)
     try:
         ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
-        search(registered, n_trials=1, **arguments)
-        first = pld.get.tune(registered)
         search(registered, n_trials=3, **arguments)
     finally:
         ray.shutdown()

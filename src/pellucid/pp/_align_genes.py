@@ -11,7 +11,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from .._keys import ALIGN_GENES, record, string_array
-from .._validate import check_unique
+from .._validate import check_unique, value_kind
 from ._identifiers import explain_mismatch
 
 logger = logging.getLogger("pellucid")
@@ -76,6 +76,11 @@ def align_genes(
     """
     if isinstance(var_names, str):
         raise TypeError(f"var_names is the string {var_names!r}; expected a list of gene names.")
+    if isinstance(var_names, AnnData) or not isinstance(var_names, Iterable):
+        raise TypeError(
+            f"var_names is of type {type(var_names).__name__}; expected a list of gene names, "
+            "such as reference.var_names or model.get_var_names()."
+        )
     if not 0 <= min_fraction <= 1:
         raise ValueError(
             f"min_fraction={min_fraction} is no share of var_names; pass a number from 0 to 1."
@@ -110,6 +115,13 @@ def align_genes(
         "%d of %d genes found, %d filled with zeros, %d of adata dropped.",
         *(n_found, len(targets), len(targets) - n_found, n_dropped),
     )
+    n_summed = int((np.bincount(columns) > 1).sum())
+    if n_summed and adata.X is not None and value_kind(adata.X) == "log expression":
+        logger.warning(
+            "%d genes are sums of several, and adata.X looks like log expression, whose sum is "
+            "not the log of the sum: align counts, then normalise.",
+            n_summed,
+        )
 
     if adata.is_view and not adata.isbacked:
         adata = adata.copy()  # what is computed from a view's arrays would be views too
@@ -152,6 +164,11 @@ def _translation(
         pairs = mapping.dropna().astype(str).itertuples(index=False, name=None)
     elif isinstance(mapping, pd.Series):
         pairs = mapping.dropna().astype(str).items()
+    elif not isinstance(mapping, Mapping):
+        raise TypeError(
+            f"mapping is of type {type(mapping).__name__}; expected a mapping, a column of "
+            "adata.var (adata.var['symbol']) or a table of two columns."
+        )
     else:
         pairs = (
             (name, target)

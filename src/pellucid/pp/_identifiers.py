@@ -41,6 +41,14 @@ def explain_mismatch(adata: AnnData, wanted: Collection[str], wanted_label: str)
             "Map one to the other with pp.align_genes(adata, var_names, mapping=...), which takes "
             "a table of ids or of orthologues."
         )
+        n_alike = len(_in_capitals(names) & _in_capitals(wanted))
+        if n_alike > n_shared:
+            advice.append(f"{n_alike:,} have the same letters but for capitals.")
+    else:
+        advice.append(
+            "They are of one kind: does adata hold a selection of the genes, such as a panel or "
+            "the most variable ones? Start from all that were measured."
+        )
     return " ".join(advice)
 
 
@@ -70,3 +78,7 @@ def _describe(names: Collection[str]) -> str:
 
 def _without_versions(names: Collection[str]) -> set[str]:
     return {_VERSION.sub("", name) for name in names if _ENSEMBL.fullmatch(name)}
+
+
+def _in_capitals(names: Collection[str]) -> set[str]:
+    return {name.upper() for name in names}

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pellucid import _keys
-from pellucid._validate import check_same_genes, group_labels
+from pellucid._validate import check_cells, group_labels
 from pellucid.attribution import (
     Aggregate,
     Attributor,
@@ -115,9 +115,10 @@ def attribute(
     Raises
     ------
     ValueError
-        If an argument is unknown or `adata` has other genes than the model.
+        If an argument is unknown, `adata` has no cells or other genes than the model, or it holds
+        log expression where the model was trained on counts or the reverse.
     KeyError
-        If `groupby` is not in `adata.obs`.
+        If `groupby` is not in `adata.obs`, or the layer that the model reads not in `adata`.
     TypeError
         If the model has no encoder or decoder that can be read.
 
@@ -164,7 +165,7 @@ def attribute(
     ):
         if value not in known:
             raise ValueError(f"{name}={value!r} is unknown; choose one of {known}.")
-    check_same_genes(adata, model)
+    check_cells(adata, model)
     labels = None if groupby is None else group_labels(adata, groupby)
     codes = np.zeros(adata.n_obs, int) if labels is None else labels.codes
     # A model that was not trained yet stands in training mode: dropout would act.
@@ -172,8 +173,6 @@ def attribute(
     model.module.eval()
     try:
         part = encoder_of(model) if side == "encoder" else decoder_of(model)
-        if adata.n_obs == 0:
-            raise ValueError("adata has no cells to aggregate over.")
         model._check_if_trained(warn=True)
         validated = model._validate_anndata(adata)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pellucid import _keys
-from pellucid._validate import check_same_genes
+from pellucid._validate import check_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -42,8 +42,11 @@ def latent(
 
     Raises
     ------
+    KeyError
+        If `adata` lacks the layer that the model reads.
     ValueError
-        If `adata` has other genes than the model.
+        If `adata` has other genes than the model, holds log expression where the model was trained
+        on counts or the reverse, or holds NaN.
 
     Examples
     --------
@@ -56,7 +59,7 @@ def latent(
     >>> adata.obsm["X_orthogonal_ae"].shape
     (700, 8)
     """
-    check_same_genes(adata, model)
+    check_cells(adata, model)
     representation = np.asarray(model.get_latent_representation(adata), dtype=np.float32)
     adata = adata.copy() if copy else adata
     key = _keys.latent(model) if key_added is None else key_added

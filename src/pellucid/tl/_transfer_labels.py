@@ -75,7 +75,8 @@ def transfer_labels(
     prediction_key
         Column of `query.obs` to write the names of all its cells into, with one `use_rep` and one
         `k`. Here the classifier knows all types of the reference, shared or not, and `query` needs
-        no labels.
+        no labels. If it has some, this one score is written too: with another `key_added`
+        earlier ones stay.
     key_added
         Key in `query.uns`.
     copy
@@ -144,6 +145,7 @@ def transfer_labels(
     ...     use_rep="X_orthogonal_ae",
     ...     k=15,
     ...     prediction_key="predicted",
+    ...     key_added="naming",
     ... )
     >>> bool(query.obs["predicted"].notna().all())
     True
