@@ -95,6 +95,16 @@ def test_panels_side_by_side(make_scored, tmp_path):
     assert (tmp_path / "figure.pdf").stat().st_size > 1000
 
 
+def test_panels_that_share_their_axis_show_all_lines(make_scored):
+    high, low = make_scored(SPACES[:1]), make_scored(SPACES)
+    figure, axes = plt.subplots(1, 2, sharey=True)
+    pld.pl.transfer_accuracy(low, metric="accuracy", ax=axes[0], show=False)
+    expected = axes[0].get_ylim()
+    pld.pl.transfer_accuracy(high, metric="accuracy", ax=axes[1], show=False)
+    assert axes[0].get_ylim() == expected
+    plt.close(figure)
+
+
 def test_from_a_file(make_scored, round_trip):
     adata = make_scored()
     before, after = (

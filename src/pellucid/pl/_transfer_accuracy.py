@@ -105,7 +105,12 @@ def transfer_accuracy(
         table["majority"].iloc[0], color="0.4", linestyle="--", linewidth=1, label="majority"
     )
     drawn = table[["score", "majority"]].to_numpy()
-    ax.set_ylim(max(0, drawn.min() - 0.05), min(1.01, drawn.max() + 0.05))
+    low, high = max(0, drawn.min() - 0.05), min(1.01, drawn.max() + 0.05)
+    # Axes that share theirs hold what others drew.
+    for other in ax.get_shared_y_axes().get_siblings(ax):
+        if other is not ax and other.has_data():
+            low, high = min(low, other.get_ylim()[0]), max(high, other.get_ylim()[1])
+    ax.set_ylim(low, high)
     ax.xaxis.set_major_locator(
         MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
     )
