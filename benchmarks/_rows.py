@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+_LONGEST = 500  # of a line on the screen: a row may hold a number a gene
+
 
 class Rows:
     """Rows by what they are about: found in a file, or computed and appended to it."""
@@ -38,7 +40,7 @@ class Rows:
                         file=file,
                         flush=True,
                     )
-            print({**about, **self.known[key]}, file=sys.stderr, flush=True)
+            print(str({**about, **self.known[key]})[:_LONGEST], file=sys.stderr, flush=True)
         return {**about, **self.known[key]}
 
 

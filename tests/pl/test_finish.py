@@ -27,12 +27,14 @@ FIGURES = {
     "attribution_agreement": {},
     "cell_gene_embedding": {"color": "condition"},
     "compression_benchmark": {},
+    "degree_centrality": {},
     "enrichment": {},
     "factor_ranking": {},
     "factor_scatter": {"x": FACTORS[0], "y": FACTORS[1], "color": "condition"},
     "factor_separation": {},
     "factor_violin": {"factors": list(FACTORS), "groupby": "cell_type"},
     "gene_embedding": {},
+    "gene_network": {"genes": ["CD79A", "CD79B", "MS4A1"], "color": "degree_centrality"},
     "gene_set_impact": {},
     "gene_set_impact_difference": {},
     "gsea_frequency": {},
@@ -50,7 +52,8 @@ SEVERAL_AXES = (
 )  # fmt: skip
 LABELS = (
     "Latent unit", "Epoch", "UMAP 1", "Accuracy", "Genes", "Loading", "sparse 0", "ctrl", "mine",
-    "REACTOME/INTERFERON", "Numbers a cell (K)", "Trial",
+    "REACTOME/INTERFERON", "Numbers a cell (K)", "Trial", "degree_centrality",
+    "Distance from the origin",
 )  # fmt: skip
 
 
@@ -65,6 +68,8 @@ def adata(make_read, make_factors):
     for slot in (adata.varm, adata.uns):
         slot["mine"] = slot["annotated_ae_loadings"]
     pld.tl.attribution_agreement(adata)
+    pld.tl.degree_centrality(adata, method="embedding", loadings_key="mine")
+    pld.tl.gene_neighbors(adata, loadings_key="mine", n_neighbors=5)
     foremost = np.argsort(-adata.varm["mine"][:, 5])[:20]
     sets = {"HALLMARK_B/$CELL$": adata.var_names[foremost].to_list()}
     pld.tl.enrich(adata, sets, key="mine")

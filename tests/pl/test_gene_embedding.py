@@ -210,3 +210,13 @@ def test_loadings_that_are_not_finite(read_sivae):
 def test_no_loadings(cells):
     with pytest.raises(KeyError, match=r"'sivae_loadings'.*tl\.loadings"):
         pld.pl.gene_embedding(cells)
+
+
+def test_colours_follow_the_order_of_the_sets(read_sivae):
+    """No gene stands in two sets here, and the names are not in alphabetical order."""
+    sets = {"z": ["GENE1"], "other": ["GENE30"], "a": ["GENE50"]}
+    ax = pld.pl.gene_embedding(read_sivae, gene_sets=sets, show=False)
+    assert legend(ax) == ["z", "other", "a", "other genes"]
+    colors = [to_hex(handle.get_color()) for handle in ax.get_legend().legend_handles]
+    assert colors[:2] == [FIRST, SECOND]
+    assert colors[3] == GREY

@@ -5,12 +5,14 @@ from __future__ import annotations
 from ._attribution_agreement import attribution_agreement
 from ._cell_gene_embedding import cell_gene_embedding
 from ._compression_benchmark import compression_benchmark
+from ._degree_centrality import degree_centrality
 from ._enrichment import enrichment
 from ._factor_ranking import factor_ranking
 from ._factor_scatter import factor_scatter
 from ._factor_separation import factor_separation
 from ._factor_violin import factor_violin
 from ._gene_embedding import gene_embedding
+from ._gene_network import gene_network
 from ._gene_set_impact import gene_set_impact
 from ._gene_set_impact_difference import gene_set_impact_difference
 from ._gsea_frequency import gsea_frequency
@@ -26,12 +28,14 @@ __all__ = [
     "attribution_agreement",
     "cell_gene_embedding",
     "compression_benchmark",
+    "degree_centrality",
     "enrichment",
     "factor_ranking",
     "factor_scatter",
     "factor_separation",
     "factor_violin",
     "gene_embedding",
+    "gene_network",
     "gene_set_impact",
     "gene_set_impact_difference",
     "gsea_frequency",

@@ -149,9 +149,9 @@ def read_genes(
         obs[color] = numbers_or_categories(adata.var[color])
     if gene_sets is not None:
         color = _TITLE
-        members = _members(adata, gene_sets, gene_sets_key)
+        members = set_members(adata, gene_sets, gene_sets_key)
         sets = list(members)
-        obs[color], colors = _by_set(members)
+        obs[color], colors = by_set(members)
     distance = np.linalg.norm(values, axis=1)
     named, n_required, n_more = _named(
         adata, label, distance, None if color is None else obs[color]
@@ -174,7 +174,7 @@ def check_components(components: tuple[int, int], n_latent: int, where: str) -> 
         )
 
 
-def _members(
+def set_members(
     adata: AnnData, gene_sets: Sequence[str] | Mapping[str, Sequence[str]], key: str
 ) -> dict[str, np.ndarray]:
     """Which genes stand in each of the chosen sets."""
@@ -205,7 +205,7 @@ def _members(
     return members
 
 
-def _by_set(members: dict[str, np.ndarray]) -> tuple[pd.Categorical, list[str]]:
+def by_set(members: dict[str, np.ndarray]) -> tuple[pd.Categorical, list[str]]:
     """The set of each gene, and the colours of the categories."""
     names = list(members)
     shown = [in_lines(name, _LONGEST_LINE) for name in display_names(names)[0]]
@@ -222,7 +222,9 @@ def _by_set(members: dict[str, np.ndarray]) -> tuple[pd.Categorical, list[str]]:
     found = pd.Categorical.from_codes(codes, [*shown, *rest])
     unused = [name for name in rest if not (found == name).any()]
     kept = [color for name, color in rest.items() if name not in unused]
-    return found.remove_categories(unused), [*colors, *kept]
+    # `remove_categories` would sort them, and colours go by place.
+    left = [name for name in found.categories if name not in unused]
+    return found.set_categories(left), [*colors, *kept]
 
 
 def _named(

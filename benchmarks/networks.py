@@ -1,0 +1,66 @@
+"""Gene networks of one model (Choi et al. 2023): what the paper claims, measured; and the cost.
+
+`simulated`: hubs and neighbours of the paper's simulated network, where both are known. `pbmc3k`:
+predicted beside true centrality, how well neighbours predict their gene, and how far the methods'
+neighbours overlap. `speed`: seconds of each step, beside plain loops and other packages.
+
+`--resume FILE` keeps every row as it is found, and takes up a run that was stopped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ._networks_parts import pbmc3k, simulated
+from ._report import machine, parser, save, show
+from ._rows import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PARTS = ("simulated", "pbmc3k")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the parts and print their tables."""
+    command = parser("networks", __doc__, repeats=3)
+    command.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
+    command.add_argument("--seeds", type=int, default=5, help="how many; `pbmc3k` takes the last")
+    command.add_argument("--latents", type=int, nargs="+", default=[10], help="K of `simulated`")
+    command.add_argument("--precision", help="of `pbmc3k`: Lightning's, such as bf16-mixed")
+    command.add_argument(
+        "--no-query-networks",
+        action="store_true",
+        help="of `pbmc3k`: leave out the paper's yardstick, which takes minutes",
+    )
+    command.add_argument("--resume", type=Path, help="file of rows to read and to add to")
+    given = command.parse_args(arguments)
+    if unknown := set(given.parts) - set(PARTS):
+        command.error(f"unknown parts: {', '.join(sorted(unknown))}; choose from {PARTS}")
+    torch.set_num_threads(given.threads)
+    rows = Rows(given.resume)
+    result: dict[str, Any] = {"benchmark": "networks", **machine(given.threads)}
+    for part in given.parts or PARTS:
+        if part == "simulated":
+            found, table = simulated(rows, seeds=range(given.seeds), n_latents=given.latents)
+            show(part, table)
+            result[part] = found
+        elif part == "pbmc3k":
+            tables = pbmc3k(
+                rows,
+                seed=given.seeds - 1,
+                n_latent=64,
+                precision=given.precision,
+                with_networks=not given.no_query_networks,
+            )
+            for name, table in tables.items():
+                show(f"pbmc3k: {name}", table)
+            result[part] = tables
+    save(given.json, result)
+
+
+if __name__ == "__main__":
+    main()
