@@ -230,6 +230,52 @@ def factors(make_factors) -> ad.AnnData:
 
 
 @pytest.fixture
+def populations() -> ad.AnnData:
+    """What `tl.fit_populations` leaves of 16 populations, 3 of them in two bins; made up.
+
+    Genes of a module lie in one direction of the embedding. In every other population those of the
+    first module lie near the origin, where the last genes always do. Means tell nothing.
+    """
+    rng = np.random.default_rng(0)
+    names = [f"donor/{i}" for i in range(16)]
+    fits = np.sort(np.concatenate([np.arange(16), [1, 4, 6]]))
+    module = np.repeat(np.arange(6), 10)
+    direction = np.vstack([3 * np.eye(5), np.zeros(5)])
+    points = np.tile(direction[module][:, None], (1, len(fits), 1))
+    points[:10, fits % 2 == 1] = 0
+    points += 0.3 * rng.normal(size=points.shape)
+    length = np.linalg.norm(points, axis=2)
+    rewired = np.array(["as before", "re/wired"])[np.arange(16) % 2]
+    return ad.AnnData(
+        np.zeros((32, 60), dtype=np.float32),
+        obs=pd.DataFrame(
+            {
+                "donor": pd.Categorical(np.repeat(names, 2)),
+                "rewired": pd.Categorical(np.repeat(rewired, 2)),
+                "efficiency": np.repeat(np.arange(16) % 2 + np.linspace(0, 0.1, 16), 2),
+                "cell_type": pd.Categorical(["B", "T"] * 16),
+            },
+            index=[f"cell{i}" for i in range(32)],
+        ),
+        var=pd.DataFrame({"module": module}, index=[f"gene{i}" for i in range(60)]),
+        varm={
+            "populations_loadings": points.astype(np.float32),
+            "populations_centrality": (0.03 * length**2).astype(np.float32),
+            "populations_mean": rng.normal(size=length.shape).astype(np.float32),
+        },
+        uns={
+            "populations": {
+                "params": {"function": "tl.fit_populations", "population_key": "donor"},
+                "populations": np.array(names)[fits],
+                "bins": np.array([int(f in fits[:i]) for i, f in enumerate(fits)]),
+                "n_cells": np.full(len(fits), 1000),
+                "n_dead_units": np.zeros(len(fits), dtype=int),
+            }
+        },
+    )
+
+
+@pytest.fixture
 def counts() -> ad.AnnData:
     """Counts of three populations, 90 cells x 30 genes, sparse; each has genes of its own."""
     rng = np.random.default_rng(0)

@@ -84,8 +84,37 @@ def fit_populations(adata, model, **kwargs):
     pld.tl.fit_populations(adata, "donor", n_cells_per_bin=90, n_latent=2, **small, **kwargs)
 
 
+def of_populations(function, *arguments, **options):
+    """A function that compares populations by what their models left."""
+
+    def call(adata, model, **kwargs):
+        rng = np.random.default_rng(0)
+        adata.obs["donor"] = pd.Categorical([f"donor/{i // 15}" for i in range(90)])
+        adata.obs["state"] = pd.Categorical(np.repeat(["ctrl/é", "stim", "stim"], 30))
+        adata.varm["populations_loadings"] = rng.normal(size=(30, 6, 2))
+        adata.varm["populations_centrality"] = rng.random((30, 6))
+        adata.varm["populations_mean"] = rng.random((30, 6))
+        adata.uns["populations"] = {
+            "params": {"population_key": "donor"},
+            "populations": np.array([f"donor/{i}" for i in range(6)]),
+            "bins": np.zeros(6, dtype=int),
+            "n_cells": np.full(6, 15),
+        }
+        function(adata, *arguments, **options, **kwargs)
+
+    return call
+
+
 CALLS = {
     "annotated_ae": (lambda adata, model, **kwargs: annotated_ae(adata, **kwargs), "X_annotated"),
+    "associate_centrality": (
+        of_populations(pld.tl.associate_centrality, "state", gene_sets=SETS, min_genes=1),
+        "centrality_association",
+    ),
+    "associate_edges": (
+        of_populations(pld.tl.associate_edges, "state", percentile=40, min_populations=2),
+        "edge_association",
+    ),
     "attribute": (attribute, "attribution"),
     "attribution_agreement": (attribution_agreement, "attribution_agreement"),
     "enrich": (enrich, "enrichment"),
@@ -95,6 +124,7 @@ CALLS = {
         ),
         "X_deep_ae",
     ),
+    "compare_networks": (of_populations(pld.tl.compare_networks), "network_comparison"),
     "compression_benchmark": (
         lambda adata, model, **kwargs: pld.tl.compression_benchmark(
             adata, methods={"SVD/é": "svd"}, n_latent=2, train_size=0.3, n_repeats=2, **kwargs
@@ -226,7 +256,9 @@ def test_figures_and_tables_of_what_comes_back(adata, model, round_trip):
         for name in (
             "attribution",
             "attribution_agreement",
+            "centrality_association",
             "compression_benchmark",
+            "edge_association",
             "enrichment",
             "factor_separation",
             "factor_test",
@@ -239,6 +271,7 @@ def test_figures_and_tables_of_what_comes_back(adata, model, round_trip):
             "history",
             "latent",
             "loadings",
+            "network_comparison",
             "populations",
             "reconstruction_metrics",
             "transfer_labels",

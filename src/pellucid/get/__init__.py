@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ._attribution import attribution
 from ._attribution_agreement import attribution_agreement
+from ._centrality_association import centrality_association
 from ._compression_benchmark import compression_benchmark
+from ._edge_association import edge_association
 from ._enrichment import enrichment
 from ._factor_separation import factor_separation
 from ._factor_test import factor_test
@@ -17,6 +19,7 @@ from ._gsea_frequency import gsea_frequency
 from ._history import history
 from ._latent import latent
 from ._loadings import loadings
+from ._network_comparison import network_comparison
 from ._populations import populations
 from ._reconstruction_metrics import reconstruction_metrics
 from ._transfer_labels import transfer_labels
@@ -25,7 +28,9 @@ from ._tune import tune
 __all__ = [
     "attribution",
     "attribution_agreement",
+    "centrality_association",
     "compression_benchmark",
+    "edge_association",
     "enrichment",
     "factor_separation",
     "factor_test",
@@ -38,6 +43,7 @@ __all__ = [
     "history",
     "latent",
     "loadings",
+    "network_comparison",
     "populations",
     "reconstruction_metrics",
     "transfer_labels",

@@ -36,9 +36,9 @@ def populations(adata: AnnData, *, key: str = _keys.POPULATIONS) -> pd.DataFrame
     --------
     >>> import numpy as np
     >>> import pellucid as pld
-    >>> adata = pld.datasets.pbmc68k_reduced()
+    >>> adata = pld.datasets.pbmc68k_reduced()[:, :60].copy()
     >>> adata.X = np.log1p(adata.X.toarray())
-    >>> small = {"model_kwargs": {"n_hidden": (32, 16)}, "train_kwargs": {"max_epochs": 1}}
+    >>> small = {"model_kwargs": {"n_hidden": (8, 4)}, "train_kwargs": {"max_epochs": 1}}
     >>> pld.tl.fit_populations(adata, "phase", n_cells_per_bin=180, n_latent=4, **small)
     >>> hubs = pld.get.populations(adata).nlargest(10, "centrality")
     """

@@ -8,7 +8,7 @@ from ._nearest import nearest_by_distance
 
 
 def adjacency(
-    points: np.ndarray, *, n_neighbors: int | None = None, percentile: float = 1.0
+    points: np.ndarray, *, n_neighbors: int = 20, percentile: float | None = None
 ) -> sparse.csr_array:
     """Which genes of an embedding have an edge.
 
@@ -19,14 +19,14 @@ def adjacency(
     n_neighbors
         Edges lead from a gene to so many nearest ones, and back.
     percentile
-        If `n_neighbors` is `None`: pairs of genes have an edge whose Euclidean distance lies below
-        this percentile of the distances of all pairs.
+        If given, pairs of genes have an edge instead whose Euclidean distance lies below this
+        percentile of the distances of all pairs.
 
     Returns
     -------
     Genes x genes, bool, symmetric, without diagonal.
     """
-    if n_neighbors is not None:
+    if percentile is None:
         nearest = sparse.csr_array(nearest_by_distance(points, n_neighbors).connectivities)
         # Of genes in one place the weight may be 0.
         nearest.data = np.ones(len(nearest.data))

@@ -25,7 +25,7 @@ def rank_sum(values: np.ndarray, members: np.ndarray) -> np.ndarray:
     and a side has 8 at most, else by the normal distribution, for ties and for continuity
     corrected. 1 where all values are the same.
     """
-    values, members = np.atleast_2d(values), np.atleast_2d(members)
+    values, members = np.broadcast_arrays(np.atleast_2d(values), np.atleast_2d(members))
     n = values.shape[1]
     ranks = rankdata(values, axis=1)
     n_in = members.sum(axis=1)

@@ -1,8 +1,11 @@
 """Tools: read a trained model, and write what was read into the AnnData."""
 
 from ._annotated_ae import annotated_ae
+from ._associate_centrality import associate_centrality
+from ._associate_edges import associate_edges
 from ._attribute import attribute
 from ._attribution_agreement import attribution_agreement
+from ._compare_networks import compare_networks
 from ._compression_benchmark import compression_benchmark
 from ._deep_ae import deep_ae
 from ._degree_centrality import degree_centrality
@@ -26,8 +29,11 @@ from ._tune import tune
 
 __all__ = [
     "annotated_ae",
+    "associate_centrality",
+    "associate_edges",
     "attribute",
     "attribution_agreement",
+    "compare_networks",
     "compression_benchmark",
     "deep_ae",
     "degree_centrality",

@@ -127,20 +127,20 @@ def fit_populations(
     --------
     >>> import numpy as np
     >>> import pellucid as pld
-    >>> adata = pld.datasets.pbmc68k_reduced()
+    >>> adata = pld.datasets.pbmc68k_reduced()[:, :60].copy()
     >>> adata.X = np.log1p(adata.X.toarray())
     >>> pld.tl.fit_populations(
     ...     adata,
     ...     "phase",
     ...     n_cells_per_bin=180,
     ...     n_latent=4,
-    ...     model_kwargs={"n_hidden": (32, 16)},
+    ...     model_kwargs={"n_hidden": (8, 4)},
     ...     train_kwargs={"max_epochs": 1},
     ... )
     >>> adata.uns["populations"]["populations"].tolist()
     ['G1', 'G1', 'S']
     >>> adata.varm["populations_loadings"].shape
-    (765, 3, 4)
+    (60, 3, 4)
     """
     model_kwargs = {"n_latent": n_latent, **(model_kwargs or {})}
     train_kwargs = {"accelerator": "cpu", "enable_progress_bar": False, **(train_kwargs or {})}

@@ -4,21 +4,18 @@ import logging
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from pellucid import _keys
 from pellucid.enrichment import prerank
 from pellucid.enrichment._gseapy import prerank_by_gseapy
 
-from ._ranked_genes import finite, measured_sets, unit_scores
+from ._ranked_genes import enrichment_table, finite, measured_sets, unit_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from anndata import AnnData
-    from scipy import sparse
 
-    from pellucid.enrichment import Enrichment
     from pellucid.pp._read_gene_sets import GeneSets
 
 logger = logging.getLogger("pellucid")
@@ -180,7 +177,7 @@ def gsea(
             n_permutations=n_permutations,
             random_state=random_state,
         )
-    table = _table(found, members, adata.var_names, groups, units, set_names)
+    table = enrichment_table(found, members, adata.var_names, groups, units, set_names)
     silent = units[np.isnan(found.es).all(axis=0).reshape(len(groups), -1).all(axis=0)]
     if len(silent):
         logger.warning(
@@ -238,46 +235,3 @@ def _of_groups(
             f"{(shape[0], len(groups), shape[1])}, are due. Call tl.attribute again."
         )
     return groups, values.copy()
-
-
-def _table(
-    found: Enrichment,
-    members: sparse.csc_array,
-    var_names: pd.Index,
-    groups: np.ndarray,
-    units: np.ndarray,
-    set_names: np.ndarray,
-) -> pd.DataFrame:
-    """One row a list and set, lists in the order of groups and units."""
-    n_sets, n_lists = found.es.shape
-    of_list, of_set = np.divmod(np.arange(n_sets * n_lists), n_sets)
-    group, unit = np.divmod(of_list, len(units))
-    names, rows = np.asarray(var_names, dtype=object), members.tocsr()
-    leading: list[str] = []
-    for order, es, edge in zip(found.order.T, found.es.T, found.edge.T, strict=True):
-        # Genes of each set as positions in the list, from first to last.
-        ranked = rows[order].tocsc()
-        ranked.sort_indices()
-        in_order = names[order]
-        for one in range(n_sets):
-            places = ranked.indices[ranked.indptr[one] : ranked.indptr[one + 1]]
-            if es[one] > 0:
-                lead = places[places <= edge[one]]
-            else:  # none where the score is NaN
-                lead = places[places >= edge[one]][::-1] if es[one] <= 0 else places[:0]
-            leading.append(";".join(in_order[lead]))
-    table = pd.DataFrame(
-        {
-            "group": groups[group].astype(object),
-            "unit": units[unit].astype(object),
-            "gene_set": set_names[of_set].astype(object),
-            "set_size": members.sum(axis=0)[of_set],
-            "es": found.es.T.ravel(),
-            "nes": found.nes.T.ravel(),
-            "pvalue": found.pvalue.T.ravel(),
-            "padj": found.padj.T.ravel(),
-            "leading_edge": np.array(leading, dtype=object),
-        }
-    )
-    # The index is text: that is how a file holds it.
-    return table.set_axis(table.index.astype(str), axis=0)

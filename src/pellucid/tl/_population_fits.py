@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,7 +75,13 @@ class Job(NamedTuple):
         n_threads = torch.get_num_threads()
         try:
             torch.set_num_threads(1)
-            with threadpool_limits(1), quiet("pellucid"), seeded(self.random_state):
+            with (
+                threadpool_limits(1),
+                quiet("pellucid"),
+                # scvi-tools prints why it stops early, once a stage.
+                redirect_stdout(None),
+                seeded(self.random_state),
+            ):
                 return self._fit(x.toarray() if sparse.issparse(x) else np.asarray(x))
         finally:
             torch.set_num_threads(n_threads)

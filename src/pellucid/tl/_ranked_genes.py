@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
@@ -14,6 +15,7 @@ from pellucid.pp import add_gene_sets
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pellucid.enrichment import Enrichment
     from pellucid.pp._read_gene_sets import GeneSets
 
 _MADE_BY = "tl.attribute or tl.loadings"
@@ -64,3 +66,46 @@ def measured_sets(
         case_sensitive=case_sensitive,
     )
     return sparse.csc_array(genes.varm[_keys.GENE_SETS]), genes.uns[_keys.GENE_SETS]["names"]
+
+
+def enrichment_table(
+    found: Enrichment,
+    members: sparse.csc_array,
+    var_names: pd.Index,
+    groups: np.ndarray,
+    units: np.ndarray,
+    set_names: np.ndarray,
+) -> pd.DataFrame:
+    """One row a list and set, lists in the order of groups and units."""
+    n_sets, n_lists = found.es.shape
+    of_list, of_set = np.divmod(np.arange(n_sets * n_lists), n_sets)
+    group, unit = np.divmod(of_list, len(units))
+    names, rows = np.asarray(var_names, dtype=object), members.tocsr()
+    leading: list[str] = []
+    for order, es, edge in zip(found.order.T, found.es.T, found.edge.T, strict=True):
+        # Genes of each set as positions in the list, from first to last.
+        ranked = rows[order].tocsc()
+        ranked.sort_indices()
+        in_order = names[order]
+        for one in range(n_sets):
+            places = ranked.indices[ranked.indptr[one] : ranked.indptr[one + 1]]
+            if es[one] > 0:
+                lead = places[places <= edge[one]]
+            else:  # none where the score is NaN
+                lead = places[places >= edge[one]][::-1] if es[one] <= 0 else places[:0]
+            leading.append(";".join(in_order[lead]))
+    table = pd.DataFrame(
+        {
+            "group": groups[group].astype(object),
+            "unit": units[unit].astype(object),
+            "gene_set": set_names[of_set].astype(object),
+            "set_size": members.sum(axis=0)[of_set],
+            "es": found.es.T.ravel(),
+            "nes": found.nes.T.ravel(),
+            "pvalue": found.pvalue.T.ravel(),
+            "padj": found.padj.T.ravel(),
+            "leading_edge": np.array(leading, dtype=object),
+        }
+    )
+    # The index is text: that is how a file holds it.
+    return table.set_axis(table.index.astype(str), axis=0)
