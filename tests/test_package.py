@@ -7,6 +7,7 @@ import inspect
 import re
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -114,7 +115,9 @@ def test_options_are_keyword_only(name):
     assert len(positional) <= (3 if name == "pl.factor_scatter" else 2), positional
 
 
-def test_readme_examples_run(workplace):
+def test_readme_examples_run(workplace, monkeypatch):
+    quick = partial(pld.tl.orthogonal_ae, max_epochs=20)
+    monkeypatch.setattr(pld.tl, "orthogonal_ae", quick)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for example in re.findall(r"^```python\n(.*?)^```", readme, re.M | re.S):
         exec(compile(example, "README.md", "exec"), {})

@@ -36,9 +36,9 @@ def complete(attributed):
     return attributed
 
 
-@pytest.mark.parametrize(
-    ("table", "arguments"),
-    [
+def test_round_trip(complete, round_trip):
+    back = round_trip(complete)
+    for table, arguments in (
         (pld.get.gene_sets, {}),
         (pld.get.latent, {}),
         (pld.get.attribution, {}),
@@ -46,12 +46,8 @@ def complete(attributed):
         (pld.get.gene_set_impact, {}),
         (pld.get.gene_set_impact, {"grouped": True}),
         (pld.get.history, {}),
-    ],
-)
-def test_round_trip(complete, round_trip, table, arguments):
-    pd.testing.assert_frame_equal(
-        table(round_trip(complete), **arguments), table(complete, **arguments)
-    )
+    ):
+        pd.testing.assert_frame_equal(table(back, **arguments), table(complete, **arguments))
 
 
 def test_without_torch(complete, tmp_path):
