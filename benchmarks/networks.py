@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ._networks_parts import pbmc3k, simulated
+from ._networks_speed import speed
 from ._report import machine, parser, save, show
 from ._rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PARTS = ("simulated", "pbmc3k")
+PARTS = ("simulated", "pbmc3k", "speed")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -59,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name, table in tables.items():
                 show(f"pbmc3k: {name}", table)
             result[part] = tables
+        else:
+            table = speed(threads=given.threads, repeats=given.repeats)
+            show(part, table)
+            result[part] = table
     save(given.json, result)
 
 
