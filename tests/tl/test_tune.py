@@ -281,9 +281,13 @@ def test_bad_space(registered, here, unchanged):
         ({}, "varies nothing of nothing"),
         ({"lr": lr}, "search_space has 'lr'; its keys are"),
         ({"model_kwargs": {"lr": lr}}, "OrthogonalAE has no argument 'lr'; it has: dropout_rate"),
+        ({"train_kwargs": {"lr": lr}}, r"OrthogonalAE\.train has no argument 'lr'; it has: acc"),
         ({"model_kwargs": {"n_latent": 8}}, "varies nothing of n_latent; .*a domain of ray"),
         (
-            {"model_kwargs": {"n_latent": tune.randint(2, 5)}, "train_kwargs": {"n_latent": lr}},
+            {
+                "model_kwargs": {"n_latent": tune.randint(2, 5)},
+                "train_kwargs": {"plan_kwargs": {"n_latent": lr}},
+            },
             "stand under one name",
         ),
     ):

@@ -127,8 +127,13 @@ def tune(
     search over them expect the weakest, unless they help to fit held-out cells. Losses of data
     read in other ways (`input_type`, `likelihood`) are on other scales: do not search over these.
 
+    A trial costs what a training of `max_epochs` costs, so time one before you ask for forty. Ray
+    starts workers that import all of this once, which takes some ten seconds.
+
     Examples
     --------
+    The paper's ranges, in a folder, so that a search that is cut off can go on:
+
     >>> import pellucid as pld
     >>> adata = pld.datasets.pbmc68k_reduced()
     >>> pld.model.OrthogonalAE.setup_anndata(adata)
@@ -136,6 +141,23 @@ def tune(
     ...     adata, pld.model.OrthogonalAE, folder="tuning", n_trials=20
     ... )
     >>> pld.get.tune(adata).nsmallest(3, "loss")  # doctest: +SKIP
+
+    Ranges of your own, a few short trials, and what is the same in all of them:
+
+    >>> from ray import tune  # doctest: +SKIP
+    >>> model = pld.tl.tune(  # doctest: +SKIP
+    ...     adata,
+    ...     pld.model.OrthogonalAE,
+    ...     search_space={
+    ...         "model_kwargs": {"n_latent": tune.randint(8, 33)},
+    ...         "train_kwargs": {"plan_kwargs": {"lr": tune.loguniform(1e-4, 1e-2)}},
+    ...     },
+    ...     model_kwargs={"dropout_rate": 0.0},
+    ...     n_trials=6,
+    ...     max_epochs=20,
+    ...     refit_epochs=40,
+    ... )
+    >>> pld.pl.tune(adata)  # doctest: +SKIP
     """
     if not (isinstance(model_cls, type) and issubclass(model_cls, BaseAutoencoder)):
         raise TypeError(f"model_cls={model_cls!r}; expected a class of pellucid.model.")
@@ -229,13 +251,18 @@ def _space(
             "'model_kwargs' and 'train_kwargs'."
         )
     space = {name: dict(domains) for name, domains in search_space.items()}
-    known = set(inspect.signature(model_cls.__init__).parameters) - {"self", "adata"}
-    if unknown := set(space.get("model_kwargs", {})) - known:
-        raise ValueError(
-            f"{model_cls.__name__} has no argument {', '.join(map(repr, sorted(unknown)))}; it "
-            f"has: {', '.join(sorted(known))}. Those of its training go to 'train_kwargs', the "
-            "plan's to 'plan_kwargs' in it."
-        )
+    name = model_cls.__name__
+    for key, what, function in (
+        ("model_kwargs", name, model_cls.__init__),
+        ("train_kwargs", f"{name}.train", model_cls.train),
+    ):
+        known = set(inspect.signature(function).parameters) - {"self", "adata", "kwargs"}
+        if unknown := set(space.get(key, {})) - known:
+            raise ValueError(
+                f"{what} has no argument {', '.join(map(repr, sorted(unknown)))}; it has: "
+                f"{', '.join(sorted(known))}. Those of the model go to 'model_kwargs', those of "
+                "its training to 'train_kwargs', the plan's, such as lr, to 'plan_kwargs' in that."
+            )
     found = distributions(space)
     names = [path.rpartition("/")[2] for path in found]
     if not found or len(_leaves(space)) > len(found) or len(set(names)) < len(names):
