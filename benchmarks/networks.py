@@ -2,7 +2,8 @@
 
 `simulated`: hubs and neighbours of the paper's simulated network, where both are known. `pbmc3k`:
 predicted beside true centrality, how well neighbours predict their gene, and how far the methods'
-neighbours overlap. `speed`: seconds of each step, beside plain loops and other packages.
+neighbours overlap. `populations`: populations whose networks differ while their means do not, told
+apart. `speed`: seconds of each step, beside plain loops and other packages.
 
 `--resume FILE` keeps every row as it is found, and takes up a run that was stopped.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ._networks_parts import pbmc3k, simulated
+from ._networks_populations import of_populations
 from ._networks_speed import speed
 from ._report import machine, parser, save, show
 from ._rows import Rows
@@ -22,7 +24,7 @@ from ._rows import Rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PARTS = ("simulated", "pbmc3k", "speed")
+PARTS = ("simulated", "pbmc3k", "populations", "speed")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
     command.add_argument("--seeds", type=int, default=5, help="how many; `pbmc3k` takes the last")
     command.add_argument("--latents", type=int, nargs="+", default=[10], help="K of `simulated`")
+    command.add_argument("--populations", type=int, default=16, help="number of `populations`")
+    command.add_argument("--jobs", type=int, help="models of `populations` fitted at once")
     command.add_argument("--precision", help="of `pbmc3k`: Lightning's, such as bf16-mixed")
     command.add_argument(
         "--no-query-networks",
@@ -47,6 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for part in given.parts or PARTS:
         if part == "simulated":
             found, table = simulated(rows, seeds=range(given.seeds), n_latents=given.latents)
+            show(part, table)
+            result[part] = found
+        elif part == "populations":
+            found, table = of_populations(
+                rows,
+                seeds=range(given.seeds),
+                n_populations=given.populations,
+                n_jobs=given.jobs,
+            )
             show(part, table)
             result[part] = found
         elif part == "pbmc3k":

@@ -26,6 +26,7 @@ FACTORS = (
 FIGURES = {
     "attribution_agreement": {},
     "cell_gene_embedding": {"color": "condition"},
+    "centrality_association": {},
     "compression_benchmark": {},
     "degree_centrality": {},
     "enrichment": {},
@@ -35,11 +36,13 @@ FIGURES = {
     "factor_violin": {"factors": list(FACTORS), "groupby": "cell_type"},
     "gene_embedding": {},
     "gene_network": {"genes": ["CD79A", "CD79B", "MS4A1"], "color": "degree_centrality"},
+    "gene_network_difference": {"genes": ["CD79A", "CD79B", "MS4A1", "NKG7", "GNLY"]},
     "gene_set_impact": {},
     "gene_set_impact_difference": {},
     "gsea_frequency": {},
     "history": {},
     "loadings": {"factors": [FACTORS[0], FACTORS[5]]},
+    "network_embedding": {"color": "state"},
     "reconstruction": {},
     "transfer_accuracy": {},
     "tune": {},
@@ -52,8 +55,9 @@ SEVERAL_AXES = (
 )  # fmt: skip
 LABELS = (
     "Latent unit", "Epoch", "UMAP 1", "Accuracy", "Genes", "Loading", "sparse 0", "ctrl", "mine",
-    "REACTOME/INTERFERON", "Numbers a cell (K)", "Trial", "degree_centrality",
-    "Distance from the origin",
+    "REACTOME/INTERFERON", "Numbers a cell (K)", "Trial", "degree centrality",
+    "Distance from the origin", "Correlation of mean expression",
+    "Edges by state",
 )  # fmt: skip
 
 
@@ -70,6 +74,19 @@ def adata(make_read, make_factors):
     pld.tl.attribution_agreement(adata)
     pld.tl.degree_centrality(adata, method="embedding", loadings_key="mine")
     pld.tl.gene_neighbors(adata, loadings_key="mine", n_neighbors=5)
+    line = np.arange(adata.n_obs) * 6 // adata.n_obs
+    adata.obs["line"] = pd.Categorical([f"line/{i}" for i in line])
+    adata.obs["state"] = pd.Categorical(np.where(line < 3, "ctrl", "stim/$1$"))
+    rng = np.random.default_rng(0)
+    for what, dimensions in (("loadings", (6, 2)), ("centrality", (6,)), ("mean", (6,))):
+        adata.varm[f"populations_{what}"] = rng.random((adata.n_vars, *dimensions))
+    adata.uns["populations"] = {
+        "params": {"population_key": "line"},
+        "populations": np.array([f"line/{i}" for i in range(6)]),
+    }
+    pld.tl.compare_networks(adata)
+    pld.tl.associate_centrality(adata, "state")
+    pld.tl.associate_edges(adata, "state", percentile=40, min_populations=2)
     foremost = np.argsort(-adata.varm["mine"][:, 5])[:20]
     sets = {"HALLMARK_B/$CELL$": adata.var_names[foremost].to_list()}
     pld.tl.enrich(adata, sets, key="mine")

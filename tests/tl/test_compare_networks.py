@@ -22,7 +22,7 @@ def apart(values: np.ndarray) -> float:
 
 def test_is_the_kernel_averaged_over_bins(populations):
     genes = [f"gene{i}" for i in range(40)]
-    options = {"percentile": 10, "min_centrality": 0, "n_iterations": 2}
+    options = {"percentile": 10, "min_centrality": 0, "labels": "degree", "n_iterations": 2}
     pld.tl.compare_networks(populations, genes=genes, **options)
     found = populations.uns["network_comparison"]
     graphs = []

@@ -26,7 +26,7 @@ def compare_networks(
     n_neighbors: int = 20,
     percentile: float | None = None,
     min_centrality: float = 0.05,
-    labels: Literal["degree", "gene"] = "degree",
+    labels: Literal["degree", "gene"] = "gene",
     n_iterations: int | None = None,
     key: str = _keys.POPULATIONS,
     key_added: str = _keys.NETWORK_COMPARISON,
@@ -62,10 +62,10 @@ def compare_networks(
     labels
         What the kernel compares; see :func:`pellucid.networks.weisfeiler_lehman`.
 
+        * ``'gene'`` - which genes have an edge with which.
         * ``'degree'`` - the shapes of networks: how many genes have how many neighbours, with how
           many neighbours of their own. Which gene is which plays no part. So the authors' program
-          has it.
-        * ``'gene'`` - which genes have an edge with which.
+          has it; the paper does not say.
     n_iterations
         Iterations of the kernel. `None` is 5 for degrees, the default of GraKeL, which the paper
         used, and 0 for genes: with one, each edge is counted by its ends' neighbours, which are
