@@ -76,6 +76,26 @@ def test_choices_by_name(searched, assert_legible):
     assert_legible(trials.figure)
 
 
+def test_short_ranges_have_ticks(searched, assert_legible):
+    results = searched.uns["tune"]["results"]
+    results["lr"] = np.geomspace(0.0012, 0.0027, 40)
+    results["n_latent"] = np.resize([18, 21, 23], 40)
+    axes = pld.pl.tune(searched, show=False)
+    axes[0].figure.canvas.draw()
+    labels = [
+        [
+            label.get_text()
+            for at, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
+            if ax.get_xlim()[0] <= at <= ax.get_xlim()[1]
+        ]
+        for ax in axes
+    ]
+    assert labels[1] == ["1.5e-3", "2e-3"]
+    assert len(labels[3]) > 1
+    assert all(float(label).is_integer() for label in labels[3])
+    assert_legible(axes[0].figure)
+
+
 def test_from_a_file(searched, round_trip, tmp_path):
     before, after = (
         pld.pl.tune(adata, show=False)[1].collections[0].get_offsets()

@@ -121,13 +121,26 @@ def _setting(
         _points(ax, values.to_numpy(dtype=float), loss, best)
         if logarithmic:
             ax.set_xscale("log")
-            ax.xaxis.set_major_locator(LogLocator(numticks=5))
-            ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-"))
+            ax.xaxis.set_major_locator(LogLocator(subs=_between(values), numticks=5))
+            ax.xaxis.set_major_formatter(_short)
             ax.minorticks_off()
         else:
-            ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+            whole = pd.api.types.is_integer_dtype(values)
+            ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=whole, min_n_ticks=1))
         return
     codes, names = pd.factorize(values.astype(str), sort=True)
     _points(ax, codes, loss, best)
     ax.set_xticks(range(len(names)), names)
     ax.set_xlim(-0.5, len(names) - 0.5)
+
+
+def _between(values: pd.Series) -> tuple[float, ...]:
+    """Where to put ticks within a decade, so that a short range has some too."""
+    span = values.max() / values.min()
+    if span < 5:
+        return (1, 1.5, 2, 3, 5, 7)
+    return (1, 2, 5) if span < 50 else (1,)
+
+
+def _short(value: float, _: float) -> str:
+    return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-").replace("e+0", "e+")

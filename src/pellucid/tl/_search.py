@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from pellucid._quiet import quiet
 from pellucid.train import BestWeights, seeded
 
 if TYPE_CHECKING:
@@ -221,7 +222,8 @@ def trial(
 ) -> dict[str, float]:
     """One trial, in a process of its own: the loss of the held-out cells."""
     # What lies in the store of objects is read-only, and all trials read it.
-    return {"loss": held_out_loss(job.fit(adata.copy(), config, max_epochs))}
+    with quiet():
+        return {"loss": held_out_loss(job.fit(adata.copy(), config, max_epochs))}
 
 
 def held_out_loss(model: BaseAutoencoder) -> float:
