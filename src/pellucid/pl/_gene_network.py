@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 _SET = "Gene set"
 _LISTED = 5
-_NODE = 36.0  # square points
+_CLOSE = 1.5  # points from a node to its name, less than of smaller points
+_NODES, _LARGEST = 1200.0, 45.0  # square points: of all nodes together, and of one
 _WIDTHS = (0.3, 1.8)  # points, of the lightest and the heaviest edge
 
 
@@ -121,8 +122,9 @@ def gene_network(
         values = None if color is None else obs[color]
         size = float(np.clip(1 + 0.5 * np.sqrt(len(names)), 2.4, 7))
         _, ax = plt.subplots(figsize=(size + legend_width(values), size), layout="constrained")
+    node = min(_NODES / len(names), _LARGEST)
     scatter(drawn, "X", color, ax)
-    cast("PathCollection", ax.collections[0]).set_sizes([_NODE])
+    cast("PathCollection", ax.collections[0]).set_sizes([node])
     rows, columns = sparse.triu(weights, 1).nonzero()
     if len(rows):
         share = np.asarray(weights[rows, columns]).ravel()
@@ -131,7 +133,15 @@ def gene_network(
     frame_network(ax)
     if color is not None:
         legend(drawn, color, ax)
-    place_names(ax, xy, np.arange(len(names)), names, n_required=len(names), n_more=0)
+    place_names(
+        ax,
+        xy,
+        np.arange(len(names)),
+        names,
+        n_required=len(names),
+        n_more=0,
+        radius=max(np.sqrt(node / np.pi) - _CLOSE, 0),
+    )
     return finish(cast("Figure", ax.figure), ax, show=show, save=save, return_fig=return_fig)
 
 
@@ -173,5 +183,6 @@ def _colors(
         raise KeyError(
             f"color={color!r} not found in adata.var, which holds: {list(adata.var.columns)}."
         )
-    obs[color] = numbers_or_categories(adata.var[color].iloc[places])
-    return obs, None, color
+    title = color.replace("_", " ")
+    obs[title] = numbers_or_categories(adata.var[color].iloc[places])
+    return obs, None, title

@@ -40,6 +40,7 @@ def place_names(
     *,
     n_required: int,
     n_more: int,
+    radius: float = 0.0,
 ) -> None:
     """Write names beside points so that none covers another, a line leading to those farther off.
 
@@ -58,6 +59,8 @@ def place_names(
         which there is none.
     n_more
         So many of the others are written, the first for which there is room nearby.
+    radius
+        Of the points, as far as names are to stay off them beyond what suits small ones.
     """
     if not len(which):
         return
@@ -70,7 +73,7 @@ def place_names(
     origin = ax.transData.transform((0, 0)) * scale
     angles = np.arange(_N_ANGLES) * 2 * np.pi / _N_ANGLES
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    away = np.repeat(_AWAY, _N_ANGLES)
+    away = np.repeat(_AWAY, _N_ANGLES) + radius
     directions = np.tile(directions, (len(_AWAY), 1))
 
     centres = np.zeros((0, 2))  # of the names that are placed
