@@ -60,7 +60,7 @@ def compare_networks(
         together near the origin, because they go with nothing: without this bound, a module that
         falls apart keeps its edges. The authors' program has none.
     labels
-        What the kernel compares; see :func:`pellucid.networks.weisfeiler_lehman`.
+        What the kernel compares; see ``networks.weisfeiler_lehman``.
 
         * ``'gene'`` - which genes have an edge with which.
         * ``'degree'`` - the shapes of networks: how many genes have how many neighbours, with how
