@@ -43,6 +43,8 @@ def test_populations_lie_at_their_components(compared):
     np.testing.assert_array_equal(points.get_facecolors()[:4, 0], [1, 0, 1, 0])
     assert ax.get_xlabel() == f"PC2 ({found['variance_ratio'][1]:.0%} of variance)"
     assert entries(ax) == ["as before", "re/wired"]
+    assert len(texts(ax)) >= 1
+    assert set(texts(ax)) <= set(found["populations"])
     numbers = pld.pl.network_embedding(compared, color="efficiency", show=False).collections[0]
     # scanpy draws the largest last.
     order = np.argsort(compared.obs["efficiency"].to_numpy()[::2])

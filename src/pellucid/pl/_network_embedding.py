@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from .. import _keys
 from ._finish import finish, style
+from ._place_names import place_names
 from ._scatter import legend, legend_width, numbers_or_categories, scatter
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
 
-_POINT = 30.0  # square points
+_POINT = 40.0  # square points
+_MOST_NAMED = 30
 
 
 @style
@@ -35,6 +37,8 @@ def network_embedding(
     return_fig: bool = False,
 ) -> Any:
     """Populations as points, near those whose networks are alike (Fig. 6b of :cite:p:`Choi2023`).
+
+    Up to 30 populations have their names beside them, where there is room.
 
     Parameters
     ----------
@@ -111,6 +115,10 @@ def network_embedding(
         axis.set_major_locator(MaxNLocator(nbins=4))
     if color is not None:
         legend(drawn, color, ax)
+    if len(names) <= _MOST_NAMED:
+        of_all = np.arange(len(names))
+        xy = pcs[:, list(components)]
+        place_names(ax, xy, of_all, names.tolist(), n_required=0, n_more=len(names))
     return finish(cast("Figure", ax.figure), ax, show=show, save=save, return_fig=return_fig)
 
 
