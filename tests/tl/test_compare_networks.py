@@ -65,6 +65,14 @@ def test_genes_are_the_most_central_of_any_fit(populations):
     assert "percentile" not in found["params"]
 
 
+def test_networks_without_an_edge_are_told(populations, caplog):
+    populations.varm["populations_centrality"][:, 3] = 0
+    with caplog.at_level("WARNING", "pellucid"):
+        pld.tl.compare_networks(populations)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith("1 of 19 networks have no edge")
+
+
 def test_neighbours_lead_both_ways(populations, monkeypatch):
     """From a gene to its nearest ones, and from those back."""
     seen = []

@@ -129,6 +129,17 @@ def networks(
             )
         ends = (genes[graph.row], genes[graph.col])
         found.append(sparse.csr_array((graph.data, ends), shape=(len(which), len(which))))
+    n_empty = sum(graph.nnz == 0 for graph in found)
+    if n_empty:
+        logger.warning(
+            "%d of %d networks have no edge: of %d genes their fits explain none, or one, to "
+            "min_centrality=%g of its variance. Fit larger bins or train longer, or lower "
+            "min_centrality.",
+            n_empty,
+            len(found),
+            len(which),
+            min_centrality,
+        )
     return found
 
 
