@@ -72,6 +72,7 @@ class ProximalGradient(torch.optim.Optimizer):
         super().zero_grad(set_to_none)
         self.others.zero_grad(set_to_none)
 
+    # torch declares two overloads, of which this is both.
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Step down the gradient of all weights, then shrink the loadings."""
         # torch's types know of no closure that is None, though it takes one.
