@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import contextmanager
+
+# Numba's threads, which scanpy starts, would give torch as many again, and beside other workers
+# these wait for each other twenty times longer than they take. Numba reads this when imported.
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import anndata as ad
 import numpy as np
