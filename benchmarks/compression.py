@@ -71,11 +71,16 @@ def contestants() -> dict[str, Callable[..., Any]]:
         "batch_size": None,
         "train_size": 0.85,
         "early_stopping": True,
-        "early_stopping_patience": 10,
+        "early_stopping_patience": 100,
         "plan_kwargs": {"lr": 1e-4},
         **precision,
     }
-    slower = stopped | {"max_epochs": 300, "plan_kwargs": {"lr": 1e-5}}
+    # What starts as the decomposition has no plateau to cross.
+    slower = stopped | {
+        "max_epochs": 300,
+        "early_stopping_patience": 10,
+        "plan_kwargs": {"lr": 1e-5},
+    }
     deep = {
         "deep_ae": ({}, paper),
         "deep_ae_stopped": ({"loss": "mse"}, stopped),
