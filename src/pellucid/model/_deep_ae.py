@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
 import torch
+from lightning.pytorch.callbacks import LambdaCallback
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+    from lightning.pytorch import LightningModule, Trainer
 
     from pellucid.module._deep_ae import Loss
 
@@ -73,11 +75,11 @@ class DeepAE(QueryMixin, BaseAutoencoder):
           given to the decoder: it has to be part of the code.
     linear_path
         Whether encoder and decoder have a linear path beside their layers, which training starts
-        as the truncated singular value decomposition of `adata`, and outputs are bounded below,
-        softly, by each gene's least value in it. The layers start at nothing and learn what a
-        linear code misses, if there are cells enough to learn it from; of a hundred cells the
-        paper's networks do not learn as much as the decomposition knows. Not in the paper, and not
-        for `loss="nb"`.
+        as the truncated singular value decomposition of the training cells, and outputs are
+        bounded below, softly, by each gene's least value in them. The layers start at nothing and
+        learn what a linear code misses, if there are cells enough to learn it from; of a hundred
+        cells the paper's networks do not learn as much as the decomposition knows. Not in the
+        paper, and not for `loss="nb"`.
 
     Raises
     ------
@@ -200,8 +202,8 @@ class DeepAE(QueryMixin, BaseAutoencoder):
             Whether to stop when the loss of the held-out cells stops improving, and to end with
             the weights of the epoch where it was least. The paper does not.
         early_stopping_patience
-            Epochs without improvement to wait for; scvi-tools' number. With few cells an epoch is a
-            step or two, and the first of them can be level: of mass cytometry, 10 epochs end one
+            Epochs without improvement to wait for; scvi-tools' number. With few cells an epoch is
+            a step or two, and the first of them can be level: of mass cytometry, 10 epochs end one
             training of five at the means of the channels.
         plan_kwargs
             Arguments of the training plan: `lr` and `weight_decay`.
@@ -211,13 +213,14 @@ class DeepAE(QueryMixin, BaseAutoencoder):
         Raises
         ------
         ValueError
-            If there are too few cells to hold any out, or fewer cells or genes than units on a
-            linear path.
+            If there are too few cells to hold any out, or fewer training cells or genes than units
+            on a linear path.
         """
         n_held_out = self._n_held_out(train_size, validation_size, early_stopping)
         # Not before: a trained model may be loaded with fewer cells.
         if self._linear_path and not self.is_trained_:
-            self._start_as_decomposition()
+            start = LambdaCallback(on_fit_start=self._start_as_decomposition)
+            kwargs["callbacks"] = [*kwargs.get("callbacks", []), start]
         self._fit(
             max_epochs=max_epochs,
             accelerator=accelerator,
@@ -232,18 +235,24 @@ class DeepAE(QueryMixin, BaseAutoencoder):
         )
         self._warn_of_dead_units()
 
-    def _start_as_decomposition(self) -> None:
-        """Set the linear path to the right singular vectors, and bounds to each gene's least."""
+    def _start_as_decomposition(self, trainer: Trainer, _: LightningModule) -> None:
+        """Set the linear path to the right singular vectors, and bounds to each gene's least.
+
+        Of the training cells: a decomposition that has seen the held-out ones would be judged
+        best as it is, however many units it has.
+        """
+        cells = np.sort(cast("Any", trainer).datamodule.train_idx)
         n_latent = self.module.n_latent
-        if n_latent > min(self.adata.shape):
+        if n_latent > min(len(cells), self.adata.n_vars):
             raise ValueError(
-                f"n_latent={n_latent} with linear_path=True: adata has {self.adata.n_obs} cells "
-                f"and {self.adata.n_vars} genes, and a decomposition has at most as many units as "
-                "either."
+                f"n_latent={n_latent} with linear_path=True: there are {len(cells)} cells to "
+                f"train on and {self.adata.n_vars} genes, and a decomposition has at most as many "
+                "units as either."
             )
         layer = self.adata_manager._get_setup_method_args()["setup_args"]["layer"]
         blocks = row_blocks(expression_matrix(self.adata, layer))
         matrix = sparse.vstack([sparse.csr_matrix(block) for block in blocks]).astype(np.float32)
+        matrix = matrix[cells]
         found = TruncatedSVD(n_latent, n_iter=_POWER_ITERATIONS, random_state=0).fit(matrix)
         mean = np.asarray(matrix.mean(axis=0)).ravel()
         squares = np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel()
