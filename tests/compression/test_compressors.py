@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
+import weakref
 
+import anndata as ad
 import numpy as np
 import pytest
 from scipy import sparse
@@ -136,3 +139,21 @@ def test_scikit_learn_knows_them(cells):
     model = clone(KSVD(4, n_nonzero=2)).set_params(n_latent=6)
     assert model.get_params() == {"n_latent": 6, "n_nonzero": 2, "n_iter": 20, "random_state": 0}
     assert model.fit(cells[0]).transform(cells[1]).shape == (30, 6)
+
+
+def test_deep_ae_keeps_no_cells(cells):
+    """scvi-tools keeps what was registered with it for as long as the process runs."""
+    train, test = cells
+    compressor = DeepAECompressor(4, **DEEP).fit(train)
+    kept = weakref.ref(compressor.model_.adata)
+    compressor.transform(test)
+    del compressor
+    gc.collect()
+    assert kept() is None
+
+
+def test_deep_ae_codes_are_the_models(cells):
+    train, test = cells
+    compressor = DeepAECompressor(4, **DEEP).fit(train)
+    expected = compressor.model_.get_latent_representation(ad.AnnData(test.astype(np.float32)))
+    np.testing.assert_allclose(compressor.transform(test), expected, atol=1e-6)

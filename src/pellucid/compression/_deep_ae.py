@@ -9,6 +9,8 @@ from pellucid._quiet import quiet
 
 from ._compressor import Compressor
 
+_CELLS_AT_ONCE = 1024
+
 
 class DeepAECompressor(Compressor):
     """A :class:`~pellucid.model.DeepAE` with scikit-learn's verbs :cite:p:`Zhang2020`.
@@ -46,19 +48,25 @@ class DeepAECompressor(Compressor):
         preset = DeepAE.preset("zhang2020")
         model_kwargs = preset.model_kwargs if self.model_kwargs is None else self.model_kwargs
         train_kwargs = preset.train_kwargs if self.train_kwargs is None else self.train_kwargs
-        adata = _adata(x)
+        adata = AnnData(x.astype(np.float32))
         DeepAE.setup_anndata(adata)
         with quiet(), seeded(self.random_state):
             self.model_ = DeepAE(adata, **{**model_kwargs, "n_latent": self.n_latent})
             self.model_.train(**{"enable_progress_bar": False, **train_kwargs})
+        # scvi-tools keeps what was registered for as long as the process runs.
+        self.model_.deregister_manager(adata)
 
     def _encode(self, x: np.ndarray) -> np.ndarray:
-        with quiet():
-            return self.model_.get_latent_representation(_adata(x)).astype(np.float64)
+        # Here too. Not through an AnnData, which would be registered and kept.
+        import torch
+
+        model = self.model_
+        with torch.inference_mode():
+            codes = [
+                model.module.inference(part.to(model.device))["z"].cpu()
+                for part in torch.from_numpy(x.astype(np.float32)).split(_CELLS_AT_ONCE)
+            ]
+        return torch.cat(codes).numpy().astype(np.float64)
 
     def _decode(self, codes: np.ndarray) -> np.ndarray:
         return self.model_.decode(codes).astype(np.float64)
-
-
-def _adata(x: np.ndarray) -> AnnData:
-    return AnnData(x.astype(np.float32))
