@@ -134,6 +134,33 @@ def test_mapping_many_to_one_is_summed_and_one_to_many_repeated(as_table):
     assert report["params"]["mapped"] is True
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32])
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_matrix, np.asarray])
+@pytest.mark.parametrize("backed", [False, True])
+def test_sums_do_not_overflow(kind, dtype, backed, tmp_path, monkeypatch):
+    monkeypatch.setattr("pellucid.pp._align_genes._ROWS_AT_ONCE", 2)
+    most = np.iinfo(dtype).max
+    counts = np.array([[most, most, 1], [most, 3, 2], [0, most, most]], dtype=dtype)
+    adata = ad.AnnData(kind(counts), var=pd.DataFrame(index=list("ABC")))
+    if backed:
+        adata.write_h5ad(tmp_path / "adata.h5ad")
+        adata = ad.read_h5ad(tmp_path / "adata.h5ad", backed="r")
+    aligned = pld.pp.align_genes(adata, ["C", "P"], mapping={"A": "P", "B": "P"})
+    np.testing.assert_array_equal(
+        dense(aligned.X), [[1, 2 * int(most)], [2, int(most) + 3], [most, most]]
+    )
+    assert aligned.X.dtype == np.int64
+    # Where nothing is summed, the type stays.
+    assert pld.pp.align_genes(adata, ["C", "A"]).X.dtype == dtype
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, [], [None]])
+def test_missing_values_of_a_mapping_are_skipped(missing):
+    mapping = {"A": "P", "B": missing, "C": ["Q", np.nan]}
+    aligned = pld.pp.align_genes(make(), ["P", "Q", "B"], mapping=mapping)
+    np.testing.assert_array_equal(dense(aligned.X), [[1, 3, 2], [5, 7, 6], [0, 9, 0]])
+
+
 ENSEMBL = [f"ENSMUSG{i:011d}" for i in range(4)]
 
 

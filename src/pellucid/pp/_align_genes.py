@@ -52,7 +52,7 @@ def align_genes(
     -------
     AnnData
         A new AnnData, n_obs x len(var_names), in memory. `X` and `layers` keep their type: sparse
-        stays sparse. `obs`, `obsm`, `obsp` and `uns` are copied; `var`, `varm`, `varp` and `raw`
+        stays sparse. Where genes are summed, smaller integers become int64. `obs`, `obsm`, `obsp` and `uns` are copied; `var`, `varm`, `varp` and `raw`
         belong to the old genes and are left behind. `uns["align_genes"]` holds `"params"`,
         `"n_found"` and `"n_missing"` (of `var_names`), `"n_dropped"` (of the genes of `adata`) and
         `"missing"`, the names of those that are filled with zeros.
@@ -171,9 +171,10 @@ def _translation(
         )
     else:
         pairs = (
-            (name, target)
+            (name, str(target))
             for name, to in mapping.items()
-            for target in ([to] if isinstance(to, str) else to)
+            for target in (to if pd.api.types.is_list_like(to) else [to])
+            if not pd.isna(target)
         )
     translation: dict[str, dict[str, None]] = {}
     for name, target in pairs:
@@ -189,8 +190,10 @@ def _is_reversed(translation: dict[str, list[str]], names: pd.Index, targets: pd
 
 
 def _product(matrix: Any, selection: sparse.csr_matrix) -> Any:
-    """`matrix @ selection` in the type of `matrix`."""
-    selection = selection.astype(matrix.dtype)
+    """`matrix @ selection` in the type of `matrix`, or in int64 where that could not hold sums."""
+    narrow = matrix.dtype.kind in "iub" and matrix.dtype.itemsize < 8
+    sums = selection.getnnz(axis=0).max() > 1
+    selection = selection.astype(np.int64 if narrow and sums else matrix.dtype)
     if isinstance(matrix, np.ndarray):
         return np.asarray(matrix) @ selection
     if sparse.issparse(matrix):
