@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from inspect import signature
+
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
 
+import pellucid as pld
 from pellucid import _validate
 
 
@@ -111,3 +114,29 @@ def test_bad_groups(counts, groupby, error, message):
     counts.obs["none"] = np.nan
     with pytest.raises(error, match=message):
         _validate.group_labels(counts, groupby)
+
+
+WITH_COPY = {
+    f"{room.__name__}.{name}": getattr(room, name)
+    for room in (pld.pp, pld.tl)
+    for name in room.__all__
+    if "copy" in signature(getattr(room, name)).parameters
+}
+
+
+@pytest.mark.parametrize("form", ["copy", "view"])
+@pytest.mark.parametrize("function", WITH_COPY.values(), ids=WITH_COPY)
+def test_backed_is_refused_before_any_work(function, form, counts, tmp_path, unchanged):
+    """Before the other arguments are as much as looked at."""
+    counts.write_h5ad(tmp_path / "counts.h5ad")
+    adata = whole = ad.read_h5ad(tmp_path / "counts.h5ad", backed="r")
+    if form == "view":
+        adata = whole[:40]
+    required = {
+        name: adata if argument.annotation == "AnnData" else None
+        for name, argument in signature(function).parameters.items()
+        if argument.default is argument.empty
+    }
+    with unchanged(adata), pytest.raises(ValueError, match=r"^A backed AnnData .*to_memory\(\)"):
+        function(**required, copy=form == "copy")
+    whole.file.close()

@@ -40,6 +40,18 @@ def expression_matrix(adata: AnnData, layer: str | None) -> Any:
     return matrix
 
 
+def check_writable(adata: AnnData, *, copy: bool) -> None:
+    """Raise before any work if its result could not be written to `adata`, or to its copy.
+
+    anndata copies a backed AnnData to a file alone, and a view of one where it is written to.
+    """
+    if adata.isbacked and (copy or adata.is_view):
+        raise ValueError(
+            "A backed AnnData cannot be copied, nor a view of one written to; use "
+            "adata.to_memory() first, or copy=False on the whole."
+        )
+
+
 def check_finite(matrix: Any, source: str) -> np.ndarray:
     """The values of a matrix, once it is known that all are finite."""
     values = matrix.data if sparse.issparse(matrix) else np.asarray(matrix)

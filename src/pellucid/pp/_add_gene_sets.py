@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from .._keys import GENE_SETS, record, string_array
-from .._validate import check_unique
+from .._validate import check_unique, check_writable
 from ._identifiers import explain_mismatch
 from ._read_gene_sets import read_gene_sets
 
@@ -91,17 +91,13 @@ def add_gene_sets(
     >>> adata.uns["gene_sets"]["names"][:2].tolist()
     ['B cell', 'Plasma cell']
     """
+    check_writable(adata, copy=copy)
     if min_genes < 1 or (max_genes is not None and max_genes < min_genes):
         raise ValueError(
             f"min_genes={min_genes} and max_genes={max_genes}; "
             "expected 1 <= min_genes <= max_genes."
         )
     check_unique(adata.var_names, "adata.var_names")
-    if adata.isbacked and (copy or adata.is_view):
-        raise ValueError(
-            "A backed AnnData cannot be copied, nor a view of one written to; use "
-            "adata.to_memory() first, or copy=False on the whole."
-        )
     sets = read_gene_sets(gene_sets)
     genes = list(dict.fromkeys(gene for members in sets.values() for gene in members))
     positions = _positions(adata.var_names, genes, case_sensitive)

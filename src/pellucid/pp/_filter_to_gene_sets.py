@@ -49,6 +49,8 @@ def filter_to_gene_sets(
     >>> adata.n_vars
     101
     """
+    if adata.isbacked:
+        raise ValueError("A backed AnnData cannot be filtered; use adata.to_memory() first.")
     mask = require(adata, "varm", key, "pp.add_gene_sets")
     kept = np.asarray(mask.sum(axis=1)).ravel() > 0
     if not kept.any():
@@ -56,8 +58,6 @@ def filter_to_gene_sets(
             f"None of the {adata.n_vars:,} genes of adata stands in a set of adata.varm[{key!r}]; "
             "call pp.add_gene_sets again with the sets that are meant."
         )
-    if adata.isbacked:
-        raise ValueError("A backed AnnData cannot be filtered; use adata.to_memory() first.")
     logger.info("Kept %d of %d genes: those in a gene set.", kept.sum(), adata.n_vars)
     if copy:
         return adata[:, kept].copy()

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from pellucid import _keys
+from pellucid._validate import check_writable
 from pellucid.enrichment import prerank
 from pellucid.networks import rank_sum, spearman
 
@@ -65,7 +66,7 @@ def associate_centrality(
     key_added
         Key in `adata.uns`.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -119,6 +120,7 @@ def associate_centrality(
     >>> pld.tl.associate_centrality(adata, "age")
     >>> table = pld.get.centrality_association(adata)
     """
+    check_writable(adata, copy=copy)
     populations = read_populations(adata, key)
     found = read_phenotype(adata, populations, phenotype)
     known = ~np.isnan(found.values)

@@ -8,6 +8,7 @@ from scipy import sparse
 from scipy.stats import false_discovery_control, fisher_exact
 
 from pellucid import _keys
+from pellucid._validate import check_writable
 from pellucid.networks import rank_sum
 
 from ._population_networks import networks, nodes, positions, read_phenotype, read_populations
@@ -58,7 +59,7 @@ def associate_edges(
     key_added
         Key in `adata.uns`.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -106,6 +107,7 @@ def associate_edges(
     >>> pld.tl.associate_edges(adata, "age", min_populations=1, min_centrality=-1)
     >>> table = pld.get.edge_association(adata)
     """
+    check_writable(adata, copy=copy)
     if min_populations < 1:
         raise ValueError(f"min_populations={min_populations}; expected at least 1.")
     populations = read_populations(adata, key)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pellucid import _keys
-from pellucid._validate import check_cells, group_labels
+from pellucid._validate import check_cells, check_writable, group_labels
 from pellucid.attribution import (
     Aggregate,
     Attributor,
@@ -99,7 +99,7 @@ def attribute(
     key_added
         Key under which the result is added.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -158,6 +158,7 @@ def attribute(
     >>> bool(((adata.varm["attribution"] ** 2).sum(axis=0) < 1.0001).all())
     True
     """
+    check_writable(adata, copy=copy)
     for name, value, known in (
         ("method", method, get_args(Method)),
         ("side", side, get_args(Side)),

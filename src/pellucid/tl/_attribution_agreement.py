@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 from pellucid import _keys
+from pellucid._validate import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ def attribution_agreement(
     key_added
         Key under which the result is added.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -73,6 +74,7 @@ def attribution_agreement(
     >>> adata.uns["attribution_agreement"]["correlation"].shape
     (8, 2, 2)
     """
+    check_writable(adata, copy=copy)
     names = _found(adata) if keys is None else [keys] if isinstance(keys, str) else list(keys)
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise ValueError(

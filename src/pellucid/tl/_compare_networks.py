@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from pellucid import _keys
+from pellucid._validate import check_writable
 from pellucid.networks import weisfeiler_lehman
 
 from ._population_networks import networks, nodes, read_populations
@@ -75,7 +76,7 @@ def compare_networks(
     key_added
         Key in `adata.uns`.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -123,6 +124,7 @@ def compare_networks(
     >>> pld.tl.compare_networks(adata)
     >>> table = pld.get.network_comparison(adata)
     """
+    check_writable(adata, copy=copy)
     if labels not in _ITERATIONS:
         raise ValueError(f"labels={labels!r} is unknown; choose 'degree' or 'gene'.")
     if n_iterations is None:

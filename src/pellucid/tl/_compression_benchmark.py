@@ -12,7 +12,12 @@ import pandas as pd
 
 from pellucid import _keys
 from pellucid._compat import track
-from pellucid._validate import check_expression, dense_expression, expression_source
+from pellucid._validate import (
+    check_expression,
+    check_writable,
+    dense_expression,
+    expression_source,
+)
 from pellucid.compression import (
     MEAN,
     METHODS,
@@ -106,7 +111,7 @@ def compression_benchmark(
     key_added
         Key in `adata.uns`.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -143,6 +148,7 @@ def compression_benchmark(
     >>> adata.uns["compression_benchmark"]["results"].shape
     (10, 11)
     """
+    check_writable(adata, copy=copy)
     sizes = [int(n_latent)] if isinstance(n_latent, int | np.integer) else [*map(int, n_latent)]
     transforms = [transform] if isinstance(transform, str) else list(transform)
     makers = methods_by_name(methods)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pellucid import _keys
-from pellucid._validate import check_same_genes
+from pellucid._validate import check_same_genes, check_writable
 from pellucid.networks import reconstructed_variance
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def degree_centrality(
     key_added
         Key in `adata.var` and `adata.uns`.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -89,6 +89,7 @@ def degree_centrality(
     >>> hubs = adata.var["degree_centrality"].nlargest(20).index
     >>> pld.tl.degree_centrality(adata, method="embedding", key_added="distance")
     """
+    check_writable(adata, copy=copy)
     columns: dict[str, np.ndarray] = {}
     record: dict[str, Any] = {}
     if method == "reconstruction":

@@ -8,6 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from pellucid import _keys
+from pellucid._validate import check_writable
 from pellucid.enrichment import over_representation_test
 
 from ._ranked_genes import measured_sets, unit_scores
@@ -61,7 +62,7 @@ def enrich(
     key_added
         Key in `adata.uns`.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -118,6 +119,7 @@ def enrich(
     >>> table = pld.get.enrichment(adata)
     >>> significant = table[table["padj"] < 0.05]
     """
+    check_writable(adata, copy=copy)
     if not 0 < top < 1:
         raise ValueError(
             f"top={top}; expected a share of the genes above 0 and below 1, such as 0.1."

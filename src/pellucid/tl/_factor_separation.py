@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from pellucid import _keys
 from pellucid._scores import factor_scores
-from pellucid._validate import group_labels
+from pellucid._validate import check_writable, group_labels
 
 from ._comparisons import auroc, comparisons, long_table
 
@@ -63,7 +63,7 @@ def factor_separation(
     key_added
         Key in `adata.uns`.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -109,6 +109,7 @@ def factor_separation(
     >>> pld.get.factor_separation(adata).shape
     (8, 7)
     """
+    check_writable(adata, copy=copy)
     if n_folds < 2:
         raise ValueError(f"n_folds={n_folds}; cross-validation needs at least 2.")
     scores, names = factor_scores(adata, use_rep)

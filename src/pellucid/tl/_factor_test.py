@@ -10,7 +10,7 @@ from scipy.stats import false_discovery_control, rankdata
 
 from pellucid import _keys
 from pellucid._scores import factor_scores
-from pellucid._validate import group_labels
+from pellucid._validate import check_writable, group_labels
 
 from ._comparisons import Comparison, auroc, comparisons, long_table
 
@@ -77,7 +77,7 @@ def factor_test(
     key_added
         Key in `adata.uns`.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -139,6 +139,7 @@ def factor_test(
     >>> table = pld.get.factor_test(adata)
     >>> different = table[table["padj"] < 0.05]
     """
+    check_writable(adata, copy=copy)
     if n_permutations < 1:
         raise ValueError(f"n_permutations={n_permutations}; at least 1 is needed.")
     scores, names = factor_scores(adata, use_rep)

@@ -9,7 +9,7 @@ import joblib
 import numpy as np
 
 from pellucid import __version__, _keys
-from pellucid._validate import check_expression, group_labels
+from pellucid._validate import check_expression, check_writable, group_labels
 from pellucid.model import SIVAE
 
 from ._population_fits import Folder, Job, bins, fit_all, scaling
@@ -80,7 +80,7 @@ def fit_populations(
     key_added
         Key in `adata.uns`, and what keys in `adata.varm` begin with.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -142,6 +142,7 @@ def fit_populations(
     >>> adata.varm["populations_loadings"].shape
     (60, 3, 4)
     """
+    check_writable(adata, copy=copy)
     model_kwargs = {"n_latent": n_latent, **(model_kwargs or {})}
     train_kwargs = {"accelerator": "cpu", "enable_progress_bar": False, **(train_kwargs or {})}
     labels = group_labels(adata, population_key, argument="population_key")

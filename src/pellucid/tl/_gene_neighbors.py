@@ -6,7 +6,12 @@ import numpy as np
 from scipy import sparse
 
 from pellucid import _keys
-from pellucid._validate import check_expression, dense_expression, expression_matrix
+from pellucid._validate import (
+    check_expression,
+    check_writable,
+    dense_expression,
+    expression_matrix,
+)
 from pellucid.networks import (
     aracne,
     clr,
@@ -73,7 +78,7 @@ def gene_neighbors(
     key_added
         Beginning of the keys in `adata.varp`, and key in `adata.uns`.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -127,6 +132,7 @@ def gene_neighbors(
     >>> sampled = pld.tl.sample_expression(adata, model)
     >>> pld.tl.gene_neighbors(adata, method="correlation", sampled=sampled, key_added="drawn")
     """
+    check_writable(adata, copy=copy)
     if method not in _METHODS:
         raise ValueError(f"method={method!r} is unknown; choose one of {_METHODS}.")
     if estimator not in ("bins", "spearman"):

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse, stats
 
 from pellucid import _keys
+from pellucid._validate import check_writable
 from pellucid.enrichment import set_mean_test
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def gene_set_impact(
     key_added
         Key in `adata.uns`.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -135,6 +136,7 @@ def gene_set_impact(
     >>> adata.uns["gene_set_impact"]["difference"].shape[1]
     8
     """
+    check_writable(adata, copy=copy)
     if scale not in ("minmax", None):
         raise ValueError(f"scale={scale!r} is unknown; choose 'minmax' or None.")
     if group is None and not (isinstance(reference, str) and reference == "rest"):

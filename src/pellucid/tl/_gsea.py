@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pellucid import _keys
+from pellucid._validate import check_writable
 from pellucid.enrichment import prerank
 from pellucid.enrichment._gseapy import prerank_by_gseapy
 
@@ -80,7 +81,7 @@ def gsea(
     key_added
         Key in `adata.uns`.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -149,6 +150,7 @@ def gsea(
     >>> pld.tl.gsea(adata, markers, groupby="bulk_labels", min_genes=5)
     >>> best = pld.get.gsea(adata).groupby(["group", "unit"], sort=False).head(1)
     """
+    check_writable(adata, copy=copy)
     if engine not in ("batched", "gseapy", "multilevel"):
         raise ValueError(
             f"engine={engine!r} is unknown; choose 'batched', 'gseapy' or 'multilevel'."

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pellucid import _keys
-from pellucid._validate import check_cells
+from pellucid._validate import check_cells, check_writable
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,7 +29,7 @@ def latent(
         Key under which the result is added; `"X_orthogonal_ae"` and the like if `None`, `"X_scvi"`
         and the like for a model of scvi-tools.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -59,6 +59,7 @@ def latent(
     >>> adata.obsm["X_orthogonal_ae"].shape
     (700, 8)
     """
+    check_writable(adata, copy=copy)
     check_cells(adata, model)
     representation = np.asarray(model.get_latent_representation(adata), dtype=np.float32)
     adata = adata.copy() if copy else adata

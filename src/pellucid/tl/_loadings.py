@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from pellucid import _keys
-from pellucid._validate import check_same_genes
+from pellucid._validate import check_same_genes, check_writable
 from pellucid.model import SIVAE
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def loadings(
         Key under which the result is added; `"annotated_ae_loadings"`, `"sivae_loadings"` and the
         like if `None`, followed by the layer if that is not 1.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -74,6 +74,7 @@ def loadings(
     >>> adata.varm["annotated_ae_loadings"].shape
     (765, 21)
     """
+    check_writable(adata, copy=copy)
     if not hasattr(model, "get_loadings"):
         raise TypeError(
             f"{type(model).__name__} has no loadings: its decoder is not linear. "

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import sparse
 
 from pellucid import _keys
+from pellucid._validate import check_writable
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -39,7 +40,7 @@ def rank_factors(
     key_added
         Key under which the result is added.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -76,6 +77,7 @@ def rank_factors(
     >>> pld.get.factors(adata).columns[:3].to_list()
     ['rank', 'kind', 'active']
     """
+    check_writable(adata, copy=copy)
     weights = np.asarray(
         _keys.require(adata, "varm", loadings_key, "tl.loadings"), dtype=np.float64
     )

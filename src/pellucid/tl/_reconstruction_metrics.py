@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pellucid import _keys
-from pellucid._validate import dense_expression, expression_source
+from pellucid._validate import check_writable, dense_expression, expression_source
 from pellucid.compression import Original
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def reconstruction_metrics(
     key_added
         Key in `adata.uns`.
     copy
-        Whether to return a copy of `adata` rather than write to it.
+        Whether to return a copy of `adata` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -81,6 +81,7 @@ def reconstruction_metrics(
     >>> pld.get.reconstruction_metrics(adata).shape
     (1, 7)
     """
+    check_writable(adata, copy=copy)
     if isinstance(reconstruction, str):
         reconstruction = [reconstruction]
     if isinstance(reconstruction, np.ndarray):

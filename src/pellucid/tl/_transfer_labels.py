@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from sklearn.neighbors import NearestNeighbors
 
 from pellucid import _keys
-from pellucid._validate import group_labels
+from pellucid._validate import check_writable, group_labels
 
 from ._common_space import common_space
 
@@ -80,7 +80,7 @@ def transfer_labels(
     key_added
         Key in `query.uns`.
     copy
-        Whether to return a copy of `query` rather than write to it.
+        Whether to return a copy of `query` rather than write to it; not of a backed one.
 
     Returns
     -------
@@ -150,6 +150,7 @@ def transfer_labels(
     >>> bool(query.obs["predicted"].notna().all())
     True
     """
+    check_writable(query, copy=copy)
     spaces = [use_rep] if isinstance(use_rep, str) else list(use_rep)
     numbers = _neighbours(k)
     if not spaces or len(set(spaces)) < len(spaces):
