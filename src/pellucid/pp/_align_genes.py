@@ -52,10 +52,11 @@ def align_genes(
     -------
     AnnData
         A new AnnData, n_obs x len(var_names), in memory. `X` and `layers` keep their type: sparse
-        stays sparse. Where genes are summed, smaller integers become int64. `obs`, `obsm`, `obsp` and `uns` are copied; `var`, `varm`, `varp` and `raw`
-        belong to the old genes and are left behind. `uns["align_genes"]` holds `"params"`,
-        `"n_found"` and `"n_missing"` (of `var_names`), `"n_dropped"` (of the genes of `adata`) and
-        `"missing"`, the names of those that are filled with zeros.
+        stays sparse. Where genes are summed, smaller integers become int64. `obs`, `obsm`, `obsp`
+        and `uns` are copied; `var`, `varm`, `varp` and `raw` belong to the old genes and are left
+        behind. `uns["align_genes"]` holds `"params"`, `"n_found"` and `"n_missing"` (of
+        `var_names`), `"n_dropped"` (of the genes of `adata`) and `"missing"`, the names of those
+        that are filled with zeros.
 
     Raises
     ------
