@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.networks import nearest_by_distance, nearest_by_weight
+from pellucid.networks import adjacency, nearest_by_distance, nearest_by_weight
 
 LINE = np.array([0.0, 1.0, 3.0, 3.0, 10.0])
 
@@ -38,3 +38,12 @@ def test_by_weight():
 def test_no_weight_at_all():
     found = nearest_by_weight(np.zeros((3, 3)), 2)
     assert found.distances.nnz == found.connectivities.nnz == 0
+
+
+def test_a_gene_far_from_all_others_keeps_its_edges():
+    """Its weights are less than any number, and an edge all the same."""
+    points = np.vstack([np.random.default_rng(0).normal(0, 1e-3, (30, 3)), [[10, 0, 0]]])
+    found = nearest_by_distance(points, 5)
+    assert found.connectivities[30].nnz == found.connectivities[:, 30].nnz == 5
+    assert found.connectivities[30].data.min() > 0
+    assert adjacency(points, n_neighbors=5)[[30]].sum() == 5

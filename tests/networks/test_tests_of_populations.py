@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import tracemalloc
 from itertools import permutations
 
 import numpy as np
@@ -72,3 +74,34 @@ def test_adjacency_by_hand():
     np.testing.assert_array_equal(nearest.nonzero(), [[0, 0, 1, 1, 2, 3], [1, 2, 0, 3, 0, 1]])
     assert adjacency(np.zeros((4, 2)), percentile=50).nnz == 0
     assert (adjacency(np.zeros((4, 2)), n_neighbors=1).sum(axis=1) > 0).all()
+
+
+def test_rank_sum_ranks_one_row_once():
+    """No array of tests x values is made of it."""
+    rng = np.random.default_rng(0)
+    values, members = rng.normal(size=(1, 50)), rng.random((20_000, 50)) < 0.5
+    tracemalloc.start()
+    found = rank_sum(values, members)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found, rank_sum(np.repeat(values, 20_000, axis=0), members))
+    assert peak < 2 * 8 * members.size
+
+
+def test_spearman_of_nine_counts_all_orders():
+    """Of all orders, two are as far from chance as one that rises throughout."""
+    rising = np.arange(9.0)
+    swapped = rising[[1, 0, *range(2, 9)]]
+    rho, pvalue = spearman(np.stack([rising, swapped]), rising)
+    n_orders = math.factorial(9)
+    assert pvalue[0] == 2 / n_orders
+    # 8 swaps of two that follow each other, and as many of the order that falls.
+    assert pvalue[1] == pytest.approx((2 + 16) / n_orders)
+    assert rho[1] == pytest.approx(1 - 12 / (9 * 80))
+
+
+@pytest.mark.parametrize("n", [10, 16, 200])
+def test_spearman_is_no_smaller_than_orders_allow(n):
+    rising = np.arange(float(n))
+    _, pvalue = spearman(np.stack([rising, rising[::-1]]), rising)
+    np.testing.assert_array_equal(pvalue, 2 / math.factorial(n))

@@ -27,9 +27,7 @@ def adjacency(
     Genes x genes, bool, symmetric, without diagonal.
     """
     if percentile is None:
-        nearest = sparse.csr_array(nearest_by_distance(points, n_neighbors).connectivities)
-        # Of genes in one place the weight may be 0.
-        nearest.data = np.ones(len(nearest.data))
-        return nearest.astype(bool)
+        nearest = nearest_by_distance(points, n_neighbors).connectivities
+        return sparse.csr_array(nearest).astype(bool)
     distance = pdist(np.asarray(points, dtype=np.float64))
     return sparse.csr_array(squareform(distance < np.percentile(distance, percentile)))

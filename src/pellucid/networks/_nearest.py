@@ -39,6 +39,8 @@ def nearest_by_distance(points: np.ndarray, n_neighbors: int) -> Neighbors:
     rows = np.repeat(np.arange(len(points)), n_neighbors)
     reach = np.maximum(distance[:, -1], np.finfo(np.float64).tiny ** 0.25)
     weight = np.exp(-(distance**2) / (reach[:, None] * reach[which]))
+    # A gene far from all others would have weights of 0, which scipy takes for no edges.
+    weight = np.maximum(weight, np.finfo(np.float64).tiny)
     return _neighbors(rows, which.ravel(), distance.ravel(), weight.ravel(), len(points))
 
 

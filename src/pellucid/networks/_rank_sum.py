@@ -25,17 +25,18 @@ def rank_sum(values: np.ndarray, members: np.ndarray) -> np.ndarray:
     and a side has 8 at most, else by the normal distribution, for ties and for continuity
     corrected. 1 where all values are the same.
     """
-    values, members = np.broadcast_arrays(np.atleast_2d(values), np.atleast_2d(members))
+    values, members = np.atleast_2d(values), np.atleast_2d(members)
     n = values.shape[1]
     ranks = rankdata(values, axis=1)
     n_in = members.sum(axis=1)
-    n_out = n - n_in
-    pairs = n_in * n_out
-    u = (ranks * members).sum(axis=1) - n_in * (n_in + 1) / 2
+    pairs = n_in * (n - n_in)
+    # One row is ranked once, and no tests x n of numbers are held.
+    of_members = members @ ranks[0] if len(ranks) == 1 else (ranks * members).sum(axis=1)
+    u = of_members - n_in * (n_in + 1) / 2
     u = np.maximum(u, pairs - u)
-    in_order = np.sort(ranks, axis=1)
-    # A rank that t values share adds t to the sum of t**2, each value once.
-    shared = np.array([_tie_term(row) for row in in_order])
+    shared = np.array([_tie_term(row) for row in ranks])
+    u, n_in, pairs, shared = np.broadcast_arrays(u, n_in, pairs, shared)
+    n_out = n - n_in
     variance = pairs / 12 * (n + 1 - shared / (n * (n - 1)))
     with np.errstate(divide="ignore", invalid="ignore"):
         pvalue = 2 * norm.sf((u - pairs / 2 - 0.5) / np.sqrt(variance))
