@@ -93,3 +93,15 @@ def test_cells_of_a_query_are_not_told_apart(fitted):
 
 def test_room_names_what_it_has():
     assert all(hasattr(networks, name) for name in networks.__all__)
+
+
+def test_cells_of_the_same_names_are_not_the_same_cells(fitted):
+    """anndata gives the cells of all data the names 0, 1, 2 ..."""
+    adata, model, _ = fitted
+    other = adata.copy()
+    other.layers["log"] = other.layers["log"][::-1]
+    found = reconstructed_variance(model, other)
+    assert found.n_held_out == 0
+    assert np.isnan(found.held_out).all()
+    same = reconstructed_variance(model, adata.copy())
+    np.testing.assert_array_equal(same.held_out, reconstructed_variance(model).held_out)

@@ -39,8 +39,8 @@ def reconstructed_variance(model: Any, adata: AnnData | None = None) -> Reconstr
     model
         A trained model that has `get_reconstruction`.
     adata
-        Cells; those of the model if `None`. Held-out cells are told apart where these are as many
-        as it was trained with.
+        Cells; those of the model if `None`. Held-out cells are told apart where these are the
+        cells that it was trained with: their names and what the model reads of them.
 
     Returns
     -------
@@ -51,8 +51,11 @@ def reconstructed_variance(model: Any, adata: AnnData | None = None) -> Reconstr
     layer = model.adata_manager._get_setup_method_args()["setup_args"]["layer"]
     matrix = expression_matrix(adata, layer)
     held_out = np.zeros(adata.n_obs, dtype=bool)
-    if own or adata is model.adata or adata.obs_names.equals(model.adata.obs_names):
+    own = own or adata is model.adata
+    if own or adata.obs_names.equals(model.adata.obs_names):
         held_out[_held_out(model, adata.n_obs)] = True
+    # Names alone do not tell: those that anndata gives are the same in all data.
+    compared = None if own or not held_out.any() else expression_matrix(model.adata, layer)
     counts = model._log_setting is None
     reference = _median_total(matrix) if counts else 1.0
     sums = {name: np.zeros((4, adata.n_vars)) for name in ("all", "held out")}
@@ -62,6 +65,9 @@ def reconstructed_variance(model: Any, adata: AnnData | None = None) -> Reconstr
     for start in range(0, adata.n_obs, step):
         rows = slice(start, min(start + step, adata.n_obs))
         x = _dense(matrix[rows])
+        if compared is not None and not np.array_equal(x, _dense(compared[rows])):
+            held_out[:], compared = False, None
+            sums["held out"][:] = 0
         y = np.asarray(model.get_reconstruction(adata, range(rows.start, rows.stop)), np.float64)
         if counts:
             library = np.maximum(x.sum(axis=1, keepdims=True), 1)
