@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import time
 
 import anndata as ad
@@ -16,6 +17,8 @@ import pytest
 from scipy import sparse
 
 import pellucid as pld
+from pellucid.tl import _population_fits
+from pellucid.tl._population_fits import scaling
 
 KEYS = ("populations_loadings", "populations_centrality", "populations_mean")
 OPTIONS = {
@@ -170,6 +173,11 @@ FAILS = {
     "tiny bin": ({"n_cells_per_bin": 2}, ValueError, "needs 3 cells"),
     "model": ({"model_kwargs": {"hidden": 3}}, ValueError, "model_kwargs has 'hidden'"),
     "likelihood": ({"model_kwargs": {"likelihood": "nb"}}, ValueError, "has 'likelihood'"),
+    "units of the model": (
+        {"model_kwargs": {"n_latent": 5}},
+        ValueError,
+        "has 'n_latent'.*number of units goes to n_latent=",
+    ),
     "units": ({"n_latent": 13}, ValueError, "n_latent=13, but adata has 12 genes"),
     "training": ({"train_kwargs": {"epochs": 3}}, TypeError, "epochs"),
     "diverged": (
@@ -210,3 +218,47 @@ def test_ray_cluster_of_two_nodes(cells):
         ray.shutdown()
         cluster.shutdown()
     assert_equal(found, fit(cells))
+
+
+def test_threads_take_turns(cells):
+    """Seeds, threads and where output goes belong to the process."""
+    expected, stdout, level = fit(cells), sys.stdout, logging.getLogger("pellucid").level
+    with joblib.parallel_config(backend="threading", n_jobs=3):
+        found = fit(cells)
+    assert sys.stdout is stdout
+    assert logging.getLogger("pellucid").level == level
+    assert_equal(found, expected)
+
+
+def test_folder_of_a_call_that_failed(cells, tmp_path):
+    """No fit ended under its settings, so that the corrected ones may take their place."""
+    with pytest.raises(TypeError, match="epochs"):
+        fit(cells, directory=tmp_path / "fits", train_kwargs={"epochs": 3})
+    assert_equal(fit(cells, directory=tmp_path / "fits"), fit(cells))
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_folder_knows_cells_wherever_they_are_kept(cells, tmp_path, monkeypatch, form):
+    monkeypatch.setattr(_population_fits, "_ROWS_AT_ONCE", 7)
+    if form == "sparse":
+        cells.X = sparse.csr_matrix(cells.X)
+    expected, digest = scaling(cells, None)
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    other_order = np.asfortranarray if form == "dense" else sparse.csc_matrix
+    for other in (
+        ad.read_h5ad(tmp_path / "cells.h5ad", backed="r"),
+        ad.AnnData(other_order(cells.X)),
+        ad.concat([cells, cells], index_unique="-")[:44],
+    ):
+        found, other_digest = scaling(other, None)
+        assert other_digest == digest
+        np.testing.assert_array_equal(found.deviation, expected.deviation)
+    cells.X[3, 4] += 1
+    assert scaling(cells, None)[1] != digest
+
+
+def test_two_populations_of_one_name(cells, unchanged):
+    names = cells.obs["donor"].astype(object)
+    cells.obs["mixed"] = pd.Categorical(names.map({"a/1": 1, "b": "1", "c": "c"}))
+    with unchanged(cells), pytest.raises(ValueError, match=r"Two populations .* written '1'"):
+        pld.tl.fit_populations(cells, "mixed", **OPTIONS)

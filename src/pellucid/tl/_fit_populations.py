@@ -74,7 +74,8 @@ def fit_populations(
         what :func:`joblib.parallel_config` says. The backend, too, is what that says: see Notes.
     directory
         Folder in which the result of each model is kept as it ends, and from which those of a call
-        that was stopped are read. It is of one AnnData and its settings, and refuses others.
+        that was stopped are read. Once a model has ended, it is of one AnnData and its settings,
+        and refuses others.
     random_state
         Seed of the bins, and of every model.
     key_added
@@ -103,9 +104,9 @@ def fit_populations(
     KeyError
         If `population_key` or `layer` is not in `adata`.
     ValueError
-        If the expression cannot be modelled, no population fills a bin, an argument of the model
-        is unknown, `directory` is of other data or settings, or a fit diverged. Nothing is
-        written to `adata` then.
+        If the expression cannot be modelled, no population fills a bin, two have one name, an
+        argument of the model is unknown, `directory` is of other data or settings, or a fit
+        diverged. Nothing is written to `adata` then.
 
     Notes
     -----
@@ -118,10 +119,10 @@ def fit_populations(
 
     *Many machines.* Models are fitted by joblib, on the backend that
     :func:`joblib.parallel_config` names: processes of this machine (`"loky"`), `"dask"`, or
-    `"ray"` after :func:`ray.util.joblib.register_ray`. A worker is sent the cells of its bin, no
-    more; each fit has one thread, and the same result on every backend, bit for bit on machines of
-    one kind. On several machines `directory` should be one that all of them see: each result is
-    written where it is found.
+    `"ray"` after :func:`ray.util.joblib.register_ray`; threads (`"threading"`) take turns. A
+    worker is sent the cells of its bin, no more; each fit has one thread, and the same result on
+    every backend, bit for bit on machines of one kind. On several machines `directory` should be
+    one that all of them see: each result is written where it is found.
 
     Examples
     --------
@@ -143,11 +144,11 @@ def fit_populations(
     (60, 3, 4)
     """
     check_writable(adata, copy=copy)
+    _check(model_kwargs or {}, n_latent, adata.n_vars)
     model_kwargs = {"n_latent": n_latent, **(model_kwargs or {})}
     train_kwargs = {"accelerator": "cpu", "enable_progress_bar": False, **(train_kwargs or {})}
     labels = group_labels(adata, population_key, argument="population_key")
     check_expression(adata, layer, log=True, scaled=True)
-    _check(model_kwargs, n_latent, adata.n_vars)
     _check_sizes(labels, population_key, n_cells_per_bin)
     found = bins(labels, n_cells_per_bin, random_state)
     how, digest = scaling(adata, layer)
@@ -204,10 +205,11 @@ def _digest(names: Any) -> str:
 
 def _check(model_kwargs: Mapping[str, Any], n_latent: int, n_vars: int) -> None:
     known = set(inspect.signature(SIVAE.__init__).parameters) - _NOT_HERE
-    if unknown := set(model_kwargs) - known - {"n_latent"}:
+    if unknown := set(model_kwargs) - known:
         raise ValueError(
             f"model_kwargs has {', '.join(map(repr, sorted(unknown)))}; models of populations "
-            f"take {', '.join(sorted(known))}. Those of the training go to train_kwargs=."
+            f"take {', '.join(sorted(known))}. The number of units goes to n_latent=, and what is "
+            "of the training to train_kwargs=."
         )
     if not 1 <= n_latent <= n_vars:
         raise ValueError(
@@ -218,6 +220,13 @@ def _check(model_kwargs: Mapping[str, Any], n_latent: int, n_vars: int) -> None:
 def _check_sizes(labels: pd.Categorical, population_key: str, n_cells_per_bin: int) -> None:
     if n_cells_per_bin < 3:
         raise ValueError(f"n_cells_per_bin={n_cells_per_bin}; a model needs 3 cells at least.")
+    names = labels.categories.astype(str)
+    if not names.is_unique:
+        doubled = names[names.duplicated()][0]
+        raise ValueError(
+            f"Two populations of adata.obs[{population_key!r}] are written {doubled!r}, as a "
+            "number and its text are; expected one name each. Make all of them text."
+        )
     sizes = np.bincount(labels.codes[labels.codes >= 0], minlength=len(labels.categories))
     small = sizes < n_cells_per_bin
     if small.all():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from pellucid._keys import DEAD_BELOW
 from pellucid._quiet import quiet
-from pellucid._validate import expression_matrix, row_blocks
+from pellucid._validate import expression_matrix
 from pellucid.model import SIVAE
 from pellucid.networks import reconstructed_variance
 from pellucid.train import seeded
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 # As scanpy's tutorials clip: a gene of a few cells has values beyond, which would rule the fit.
 _LARGEST = 10
 _SETTINGS = "settings.json"
+# Of a digest, so that it is of the values and not of where they are kept.
+_ROWS_AT_ONCE = 4096
+# Seeds, threads and output belong to the process: with threads as workers, one at a time.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class Bin(NamedTuple):
@@ -72,19 +77,20 @@ class Job(NamedTuple):
 
     def fit(self, x: Any) -> Fit:
         """Fit a model to cells x genes, on one thread: more would add in another order."""
-        n_threads = torch.get_num_threads()
-        try:
-            torch.set_num_threads(1)
-            with (
-                threadpool_limits(1),
-                quiet("pellucid"),
-                # scvi-tools prints why it stops early, once a stage.
-                redirect_stdout(None),
-                seeded(self.random_state),
-            ):
-                return self._fit(x.toarray() if sparse.issparse(x) else np.asarray(x))
-        finally:
-            torch.set_num_threads(n_threads)
+        with _ONE_AT_A_TIME:
+            n_threads = torch.get_num_threads()
+            try:
+                torch.set_num_threads(1)
+                with (
+                    threadpool_limits(1),
+                    quiet("pellucid"),
+                    # scvi-tools prints why it stops early, once a stage.
+                    redirect_stdout(None),
+                    seeded(self.random_state),
+                ):
+                    return self._fit(x.toarray() if sparse.issparse(x) else np.asarray(x))
+            finally:
+                torch.set_num_threads(n_threads)
 
     def _fit(self, x: np.ndarray) -> Fit:
         adata = AnnData(self.scaling(x))
@@ -108,11 +114,19 @@ def scaling(adata: AnnData, layer: str | None) -> tuple[Scaling, str]:
 
     scaler = StandardScaler(with_mean=False)
     digests = []
-    for block in row_blocks(expression_matrix(adata, layer)):
+    matrix = expression_matrix(adata, layer)
+    matrix = matrix.tocsr() if sparse.issparse(matrix) else matrix
+    for start in range(0, adata.n_obs, _ROWS_AT_ONCE):
+        block = matrix[start : start + _ROWS_AT_ONCE]
+        if sparse.issparse(block):
+            block = block.tocsr()
+            where = (part.astype(np.int64) for part in (block.indices, block.indptr))
+            parts = [block.data, *where]
+        else:
+            block = np.ascontiguousarray(block)
+            parts = [block]
         scaler.partial_fit(block)
-        held = block.tocsr() if sparse.issparse(block) else block
-        parts = (held.data, held.indices, held.indptr) if sparse.issparse(held) else (held,)
-        digests.append([joblib.hash(np.asarray(part)) for part in parts])
+        digests.append([joblib.hash(part) for part in parts])
     return Scaling(scaler.mean_, scaler.scale_), joblib.hash(digests)
 
 
@@ -143,12 +157,13 @@ class Folder:
         self._path.mkdir(parents=True, exist_ok=True)
         of = json.loads(json.dumps(of, default=repr))
         settings = self._path / _SETTINGS
-        if not settings.exists():
-            if any(self._path.iterdir()):
-                raise ValueError(
-                    f"directory={str(path)!r} is not empty, and not of this function; pass a new "
-                    "one, or one that an earlier call wrote."
-                )
+        if not settings.exists() and any(self._path.iterdir()):
+            raise ValueError(
+                f"directory={str(path)!r} is not empty, and not of this function; pass a new "
+                "one, or one that an earlier call wrote."
+            )
+        if not any(self._path.glob("fit_*[0-9].npz")):
+            # Nothing ended under those of an earlier call, which may have failed by them.
             _write(settings, json.dumps(of, indent=1).encode())
         before = json.loads(settings.read_text(encoding="utf-8"))
         other = [name for name in of | before if before.get(name) != of.get(name)]
