@@ -49,6 +49,23 @@ def test_one_repeat_has_no_spread(counts):
     assert pld.get.compression_benchmark(counts)["std"].isna().all()
 
 
+def test_a_metric_that_is_not_finite_in_a_repeat_has_no_mean(measured):
+    results = measured.uns["compression_benchmark"]["results"]
+    failed = results.eval("method == 'svd' and n_latent == 2 and transform == 'log'")
+    expected = pld.get.compression_benchmark(measured)
+    results.loc[failed & (results["repeat"] == 1), ["pcc", "em"]] = np.nan
+    table = pld.get.compression_benchmark(measured)
+    of_failed = table.eval(
+        "method == 'svd' and n_latent == 2 and transform == 'log' and metric in ['pcc', 'em']"
+    )
+    assert of_failed.sum() == 2
+    assert table.loc[of_failed, ["mean", "std"]].isna().all(axis=None)
+    assert (table["n_repeats"] == 3).all()
+    assert table[~of_failed].equals(expected[~of_failed])
+    wide = pld.get.compression_benchmark(measured, metric="em")
+    assert np.isnan(wide.loc[("log", "svd"), ("mean", 2)])
+
+
 def test_nothing_there(counts, measured):
     with pytest.raises(ValueError, match="metric='r2' is unknown; choose from pcc, spearman"):
         pld.get.compression_benchmark(measured, metric="r2")

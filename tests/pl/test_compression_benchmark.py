@@ -83,6 +83,22 @@ def test_lines(measured, assert_legible):
     np.testing.assert_allclose(first.get_ydata(), expected[[2, 10]])
 
 
+@pytest.mark.parametrize("kind", ["bar", "line"])
+@pytest.mark.parametrize("failed", ["method == 'snmf' and n_latent == 2", "n_latent >= 0"])
+def test_a_method_that_failed_in_a_split_is_not_drawn(measured, kind, failed):
+    results = measured.uns["compression_benchmark"]["results"]
+    results.loc[results.eval(f"repeat == 1 and ({failed})"), "pcc"] = np.nan
+    figure = pld.pl.compression_benchmark(
+        measured, metric="pcc", transform="log", kind=kind, return_fig=True
+    )
+    figure.canvas.draw()
+    means = pld.get.compression_benchmark(measured, metric="pcc").loc[("log", "snmf"), "mean"]
+    assert np.isnan(means[2])
+    last = figure.axes[0].containers[-1]
+    drawn = heights(figure.axes[0])[-2:] if kind == "bar" else last.lines[0].get_ydata()
+    np.testing.assert_allclose(drawn, means[[2, 10]])
+
+
 def test_one_k_and_one_repeat(counts, assert_legible):
     pld.tl.compression_benchmark(
         counts, methods="svd", n_latent=3, n_repeats=1, train_size=0.3, enable_progress_bar=False

@@ -35,6 +35,10 @@ def compression_benchmark(
         method `mean`, which codes a cell as no number, has `n_latent` 0. Methods are in the order
         in which they were given.
 
+        `mean` and `std` are NaN unless the metric is finite in all repeats: a mean of those in
+        which a method did not fail would flatter it. Those of `gene_pcc` and `cell_pcc` are NaN
+        for every method if in a split no gene, or no cell, varies among the test cells.
+
     Raises
     ------
     KeyError
@@ -58,9 +62,10 @@ def compression_benchmark(
     if metric is not None and metric not in metrics:
         raise ValueError(f"metric={metric!r} is unknown; choose from {', '.join(metrics)}.")
     groups = results.astype({"transform": str, "method": str}).groupby(_OF, sort=False)
-    table = groups[metrics].agg(["mean", "std"]).stack(level=0, future_stack=True)
+    table = groups[metrics].agg(["mean", "std", "count"]).stack(level=0, future_stack=True)
     table = table.rename_axis([*_OF, "metric"]).reset_index()
     table["n_repeats"] = table.set_index(_OF).index.map(groups.size()).to_numpy()
+    table.loc[table.pop("count") < table["n_repeats"], ["mean", "std"]] = float("nan")
     if metric is None:
         return table
     wide = table[table["metric"] == metric].set_index(_OF)[["mean", "std"]]

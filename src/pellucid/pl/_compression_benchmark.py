@@ -58,7 +58,8 @@ def compression_benchmark(
 
     The mean over splits, with the standard deviation as a whisker. A dashed line marks what the
     genes' means reach, which need no number of a cell: from there on a method knows something of
-    cells. A row of panels for each transform, a column for each metric.
+    cells. A row of panels for each transform, a column for each metric. A method that failed in a
+    split, so that its reconstruction is not finite there, has no bar or point.
 
     Parameters
     ----------
