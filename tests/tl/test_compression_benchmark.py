@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 
 import pellucid as pld
-from pellucid.compression import SVD, GeneMeans, Original
+from pellucid.compression import SVD, DeepAECompressor, GeneMeans, Original
 
 QUICK = {
     "methods": ["svd", "snmf"], "n_latent": [2, 4], "n_repeats": 2, "train_size": 0.3,
@@ -207,6 +207,18 @@ def test_killed_run_goes_on(counts, tmp_path, spy):
     assert len(spy.seen) == n_before + 1 + 4
 
 
+def test_resume_with_numbers_of_numpy(counts, tmp_path, spy):
+    path = tmp_path / "rows.jsonl"
+    run(
+        counts, methods={"svd": spy}, resume=path, random_state=np.int64(3),
+        train_size=np.float64(0.3), n_repeats=np.int32(2), n_kept=np.array([5, 7]),
+        n_latent=np.array([2, 4]),
+    )  # fmt: skip
+    n_before = len(spy.seen)
+    run(counts, methods={"svd": spy}, resume=path, random_state=3, n_kept=(5, 7))
+    assert len(spy.seen) == n_before == 4
+
+
 def test_resume_of_other_data(counts, tmp_path, unchanged):
     path = tmp_path / "rows.jsonl"
     run(counts, resume=path, n_repeats=1, copy=True)
@@ -249,6 +261,8 @@ class Cheat(SVD):
         ({"methods": {"a": 3}}, TypeError, "method 'a' is a int; expected an estimator"),
         ({"methods": {"mean": SVD}}, ValueError, "'mean' is the name of the training"),
         ({"methods": {"a": Cheat()}}, ValueError, r"codes 63 cells as \(63, 30\); .*=2 numbers"),
+        ({"methods": []}, ValueError, r"methods=\[\]; expected one or more beside 'mean'"),
+        ({"methods": ["mean"]}, ValueError, r"methods=\['mean'\]; expected one or more .*: svd, "),
         ({"transform": "sqrt"}, ValueError, "transform='sqrt' is unknown; choose from 'raw'"),
         ({"transform": []}, ValueError, r"transform=\[\]; expected one or more"),
         ({"n_latent": [2, 2]}, ValueError, r"n_latent=\[2, 2\]; expected one or more different"),
@@ -265,6 +279,15 @@ def test_bad_arguments(counts, spy, unchanged, arguments, error, message):
     with unchanged(counts), pytest.raises(error, match=message):
         run(counts, **{"methods": {"spy": spy}, **arguments})
     assert not spy.seen
+
+
+def test_too_few_cells_for_a_network(counts, spy, unchanged):
+    few = {"train_size": 0.02, "n_latent": 2}
+    for network in ("deep_ae", DeepAECompressor):
+        with unchanged(counts), pytest.raises(ValueError, match=r"leaves 2 .*'net' .*3 or more"):
+            run(counts, methods={"spy": spy, "net": network}, **few)
+    assert not spy.seen
+    run(counts, methods={"spy": spy}, copy=True, **few)
 
 
 def test_estimator_without_a_size(counts, unchanged):

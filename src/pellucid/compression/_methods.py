@@ -60,6 +60,11 @@ def methods_by_name(methods: Sequence[str] | Mapping[str, Any]) -> dict[str, Cal
         found[str(name)] = method
     if found.pop(MEAN, GeneMeans) is not GeneMeans:
         raise ValueError(f"{MEAN!r} is the name of the training cells' mean; pass another.")
+    if not found:
+        raise ValueError(
+            f"methods={methods!r}; expected one or more beside {MEAN!r}, which is always in the "
+            f"table: {', '.join(name for name in METHODS if name != MEAN)}."
+        )
     return found
 
 

@@ -22,6 +22,7 @@ from pellucid.compression import (
     MEAN,
     METHODS,
     METRICS,
+    DeepAECompressor,
     Original,
     ResumedRows,
     check_n_latent,
@@ -40,6 +41,8 @@ logger = logging.getLogger("pellucid")
 
 _TRANSFORMS = ("raw", "log", "zscore")
 _KEPT = "kept"
+# Cells without which no model of scvi-tools trains.
+_FEWEST_OF_NETWORK = 3
 # Digits of the expression that is kept for a figure.
 _DIGITS = 5
 
@@ -130,9 +133,11 @@ def compression_benchmark(
     Raises
     ------
     ValueError
-        If there are fewer training cells or genes than K, a method or transform is unknown, the
-        values cannot be transformed, a method codes a cell as more than K numbers, or `resume` is
-        of other data. All but the last but one are found before anything is trained.
+        If there are fewer training cells or genes than K, or fewer than three such cells for
+        `"deep_ae"`, a method or transform is unknown or there is none, the values cannot be
+        transformed, a method codes a cell as more than K numbers, `resume` is of other data, or
+        `adata` is backed and `copy`. All are found before anything is trained, but what a method
+        codes a cell as.
     TypeError
         If a method of your own is neither an estimator nor a function.
     KeyError
@@ -152,6 +157,8 @@ def compression_benchmark(
     sizes = [int(n_latent)] if isinstance(n_latent, int | np.integer) else [*map(int, n_latent)]
     transforms = [transform] if isinstance(transform, str) else list(transform)
     makers = methods_by_name(methods)
+    # Of numpy's scalars JSON holds none.
+    random_state = int(random_state)
     _check_arguments(transforms, sizes, n_repeats, n_kept)
     check_expression(adata, layer, scaled=True)
     values = dense_expression(adata, layer)
@@ -160,6 +167,13 @@ def compression_benchmark(
         raise ValueError(
             f"train_size={train_size} of {adata.n_obs:,} cells leaves {n_train:,} to train on; at "
             "least one must be left to train on and one to test on."
+        )
+    networks = [name for name, make in makers.items() if make is DeepAECompressor]
+    if networks and n_train < _FEWEST_OF_NETWORK:
+        raise ValueError(
+            f"train_size={train_size} of {adata.n_obs:,} cells leaves {n_train:,} to train on, "
+            f"and method {networks[0]!r} trains on {_FEWEST_OF_NETWORK} or more. Pass a larger "
+            "train_size, or leave it out of methods."
         )
     check_n_latent(sizes, n_cells=n_train, n_genes=adata.n_vars)
     lowest = values.min()
@@ -181,9 +195,9 @@ def compression_benchmark(
         {
             "values": hashlib.sha256(values.tobytes()).hexdigest(),
             "shape": list(adata.shape),
-            "train_size": train_size,
+            "train_size": float(train_size),
             "random_state": random_state,
-            "n_kept": list(n_kept),
+            "n_kept": [*map(int, n_kept)],
         },
     )
     work = [
