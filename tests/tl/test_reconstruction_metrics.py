@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import read_h5ad
 from scipy import sparse
@@ -47,6 +48,16 @@ def test_matrices(rebuilt):
     result = pld.tl.reconstruction_metrics(rebuilt, both, copy=True)
     assert table(result).loc["c", "em"] == 0
     assert table(rebuilt).equals(expected)
+
+
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_array, pd.DataFrame])
+def test_forms_of_a_matrix(rebuilt, form):
+    matrix = rebuilt.layers["near"]
+    expected = pytest.approx(Original(rebuilt.X.toarray()).compare(matrix))
+    pld.tl.reconstruction_metrics(rebuilt, {"a": form(matrix)})
+    assert table(rebuilt).loc["a"].to_dict() == expected
+    pld.tl.reconstruction_metrics(rebuilt, form(matrix))
+    assert table(rebuilt).loc["reconstruction"].to_dict() == expected
 
 
 def test_other_original(rebuilt):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from pellucid import _keys
 from pellucid._validate import check_writable, dense_expression, expression_source
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 def reconstruction_metrics(
     adata: AnnData,
-    reconstruction: str | Sequence[str] | np.ndarray | Mapping[str, Any],
+    reconstruction: str
+    | Sequence[str]
+    | np.ndarray
+    | sparse.spmatrix
+    | pd.DataFrame
+    | Mapping[str, Any],
     *,
     layer: str | None = None,
     key_added: str = _keys.RECONSTRUCTION_METRICS,
@@ -31,8 +37,9 @@ def reconstruction_metrics(
     adata
         Cells x genes. To judge a model, pass cells that it was not trained on.
     reconstruction
-        Name or names of layers, a matrix of cells x genes, or a mapping of names to matrices. Of
-        a model: its `get_reconstruction`, or `decode` of its codes.
+        Name or names of layers, a matrix of cells x genes, or a mapping of names to matrices. A
+        matrix is dense, sparse or a table, its cells and genes in the order of `adata`. Of a
+        model: its `get_reconstruction`, or `decode` of its codes.
     layer
         Layer that holds the original; `adata.X` if `None`.
     key_added
@@ -84,7 +91,7 @@ def reconstruction_metrics(
     check_writable(adata, copy=copy)
     if isinstance(reconstruction, str):
         reconstruction = [reconstruction]
-    if isinstance(reconstruction, np.ndarray):
+    if isinstance(reconstruction, np.ndarray | pd.DataFrame) or sparse.issparse(reconstruction):
         given: dict[str, Any] = {"reconstruction": reconstruction}
     elif isinstance(reconstruction, Mapping):
         given = dict(reconstruction)
@@ -102,7 +109,7 @@ def reconstruction_metrics(
     original = Original(values)
     rows = []
     for name, matrix in given.items():
-        matrix = np.asarray(matrix)
+        matrix = matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
         if matrix.shape != adata.shape:
             raise ValueError(
                 f"reconstruction {name!r} has shape {matrix.shape}, adata {adata.shape}; they "
