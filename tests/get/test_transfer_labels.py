@@ -8,7 +8,9 @@ import pellucid as pld
 
 def test_a_copy_of_what_was_written(counts, round_trip):
     counts.obsm["X_ae"] = counts.X[:, :12].toarray()
-    pld.tl.transfer_labels(counts, counts, labels_key="population", use_rep="X_ae", k=[3, 5])
+    pld.tl.transfer_labels(
+        counts.copy(), counts, labels_key="population", use_rep="X_ae", k=[3, 5]
+    )
     table = pld.get.transfer_labels(counts)
     assert table.columns.to_list() == ["use_rep", "k", "metric", "score", "majority"]
     assert table.shape == (6, 5)

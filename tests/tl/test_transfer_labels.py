@@ -251,6 +251,11 @@ def test_bad_input(reference, query, unchanged, kwargs, error, message):
         results(reference, query, **kwargs)
 
 
+def test_cells_do_not_name_themselves(reference, unchanged):
+    with unchanged(reference), pytest.raises(ValueError, match=r"are the same AnnData.*two parts"):
+        results(reference, reference, k=1)
+
+
 @pytest.mark.parametrize("use_rep", ["X", "pca"])
 def test_other_genes(reference, query, unchanged, use_rep):
     fewer = query[:, ::2].copy()

@@ -102,9 +102,9 @@ def transfer_labels(
     KeyError
         If a representation, the layer or `labels_key` is missing.
     ValueError
-        If the two share fewer than two labels, `k` exceeds the cells to learn from, genes or
-        dimensions differ, values are not finite, or `prediction_key` is given with several `k` or
-        representations or would overwrite labels. Nothing is written then.
+        If the two are one and the same, or share fewer than two labels, `k` exceeds the cells to
+        learn from, genes or dimensions differ, values are not finite, or `prediction_key` is given
+        with several `k` or representations or would overwrite labels. Nothing is written then.
 
     Notes
     -----
@@ -151,6 +151,12 @@ def transfer_labels(
     True
     """
     check_writable(query, copy=copy)
+    if reference is query:
+        raise ValueError(
+            "reference and query are the same AnnData, in which each cell is its own nearest "
+            "neighbour; expected cells to learn from and others to name. Pass two parts of it, "
+            "such as adata[known].copy() and adata[~known].copy()."
+        )
     spaces = [use_rep] if isinstance(use_rep, str) else list(use_rep)
     numbers = _neighbours(k)
     if not spaces or len(set(spaces)) < len(spaces):
