@@ -135,6 +135,12 @@ def test_arguments(model, message, cells):
         model.fit(cells[0])
 
 
+def test_no_module_is_found(cells):
+    for same in (np.full((10, 6), -1.0), np.tile(-np.arange(1.0, 7), (10, 1))):
+        with pytest.raises(ValueError, match=r"finds no module of genes .*\(it is 0\.01\)"):
+            CSSMAF(3).fit(same)
+
+
 def test_scikit_learn_knows_them(cells):
     model = clone(KSVD(4, n_nonzero=2)).set_params(n_latent=6)
     assert model.get_params() == {"n_latent": 6, "n_nonzero": 2, "n_iter": 20, "random_state": 0}

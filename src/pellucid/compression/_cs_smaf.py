@@ -89,10 +89,10 @@ class CSSMAF(Compressor):
         n_modules = min(self.n_modules, *x.shape)
         nmf = NMF(n_modules, init="nndsvda", max_iter=100, tol=1e-3, random_state=0)
         with as_far_as_it_came():
-            modules = _unit_norm(nmf.fit(x - np.minimum(x.min(axis=0), 0)).components_)
+            modules = self._modules(nmf.fit(x - np.minimum(x.min(axis=0), 0)).components_)
             for _ in range(self.n_iter):
                 activity = matching_pursuit(x, modules, self._n_active)
-                modules = _unit_norm(self._lasso(x, activity).T)
+                modules = self._modules(self._lasso(x, activity).T)
         self.modules_ = modules
         rng = np.random.default_rng(self.random_state)
         self.measurements_ = _unit_norm(rng.normal(size=(self.n_latent, x.shape[1])))
@@ -102,6 +102,17 @@ class CSSMAF(Compressor):
         if self.n_active is not None:
             return self.n_active
         return max(1, self.n_latent // _MEASUREMENTS_A_MODULE)
+
+    def _modules(self, weights: np.ndarray) -> np.ndarray:
+        """The modules that have genes, of norm 1."""
+        modules = _unit_norm(weights)
+        if not len(modules):
+            raise ValueError(
+                "CS-SMAF finds no module of genes in the training cells; expected genes that are "
+                "not the same in all of them, and a penalty that leaves some (it is "
+                f"{self.penalty}). Train on other cells, or leave this method out."
+            )
+        return modules
 
     def _lasso(self, x: np.ndarray, activity: np.ndarray) -> np.ndarray:
         """Weights of the modules in each gene, genes x modules."""
