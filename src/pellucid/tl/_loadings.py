@@ -26,7 +26,8 @@ def loadings(
     """Write the loadings of each gene on a model's latent units.
 
     Of a linear decoder, what each unit adds to each gene. Of :class:`~pellucid.model.SIVAE`,
-    where each gene lies in the space of the cells' scores.
+    where each gene lies in the space of the cells' scores. Of :class:`~pellucid.model.DeepAE`,
+    the product of the encoder's weights from each gene to each unit.
 
     Parameters
     ----------
@@ -34,7 +35,8 @@ def loadings(
         With the genes of the model's AnnData.
     model
         A trained model that has `get_loadings`: :class:`~pellucid.model.AnnotatedAE`,
-        :class:`~pellucid.model.SIVAE` or :class:`scvi.model.LinearSCVI`.
+        :class:`~pellucid.model.SIVAE`, :class:`~pellucid.model.DeepAE` or
+        :class:`scvi.model.LinearSCVI`.
     layer
         Hidden layer of the genes' decoder, for :class:`~pellucid.model.SIVAE` alone; 1 is the
         embedding. See :meth:`~pellucid.model.SIVAE.get_loadings`.
@@ -49,8 +51,9 @@ def loadings(
     `None`, or an AnnData if `copy=True`. Sets the following fields:
 
     `adata.varm[key_added]` : :class:`numpy.ndarray`, float32, shape `(n_vars, n_latent)`
-        Loadings: what a score of 1 adds to each gene. Zeros are exact. (For a hidden layer: its
-        width in place of `n_latent`.)
+        Loadings: what a score of 1 adds to each gene; of :class:`~pellucid.model.DeepAE`, what
+        each gene would add to a score, were all slopes of the encoder 1. Zeros are exact. (For a
+        hidden layer: its width in place of `n_latent`.)
     `adata.varm[f"{key_added}_annotated"]` : :class:`scipy.sparse.csr_matrix`, bool, the same shape
         Whether the gene stands in the factor's set; for :class:`~pellucid.model.AnnotatedAE`.
     `adata.uns[key_added]` : :class:`dict`
