@@ -86,7 +86,8 @@ def adata(make_read, make_factors):
     }
     pld.tl.compare_networks(adata)
     pld.tl.associate_centrality(adata, "state")
-    pld.tl.associate_edges(adata, "state", percentile=40, min_populations=2)
+    genes = FIGURES["gene_network_difference"]["genes"]
+    pld.tl.associate_edges(adata, "state", genes=genes, percentile=40, min_populations=2)
     foremost = np.argsort(-adata.varm["mine"][:, 5])[:20]
     sets = {"HALLMARK_B/$CELL$": adata.var_names[foremost].to_list()}
     pld.tl.enrich(adata, sets, key="mine")

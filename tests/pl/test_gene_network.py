@@ -93,3 +93,9 @@ def test_bad_input(adata, case, unchanged):
     arguments, error, message = FAILS[case]
     with unchanged(adata), pytest.raises(error, match=message):
         pld.pl.gene_network(adata, **{"genes": GENES, **arguments})
+
+
+def test_names_that_stand_twice(adata):
+    adata.var_names = ["GENE5", "GENE5", *adata.var_names[2:]]
+    with pytest.raises(ValueError, match="1 gene names stand more than once"):
+        pld.pl.gene_network(adata, GENES[2:], show=False)

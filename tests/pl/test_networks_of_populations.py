@@ -95,6 +95,7 @@ FAILS = {
     "label": ("centrality_association", {"label": -1}, ValueError, "label=-1"),
     "gene": ("gene_network_difference", {"genes": ["TP53", "x"]}, KeyError, "'TP53', 'x'"),
     "one gene": ("gene_network_difference", {"genes": MODULE[:1]}, ValueError, "names 1 gene"),
+    "a name": ("gene_network_difference", {"genes": "gene1"}, ValueError, "names 1 gene"),
     "share": ("gene_network_difference", {"genes": MODULE, "min_share": 0}, ValueError, "=0"),
     "layout": ("gene_network_difference", {"genes": MODULE, "layout": "x"}, ValueError, "='x'"),
 }  # fmt: skip
@@ -111,3 +112,10 @@ def test_a_difference_is_of_two_groups(compared):
     pld.tl.associate_edges(compared, "efficiency", n_central=60, n_neighbors=7)
     with pytest.raises(ValueError, match="is of 'efficiency', which is numbers"):
         pld.pl.gene_network_difference(compared, MODULE, show=False)
+
+
+def test_genes_that_were_not_tested_have_no_edges_to_draw(compared):
+    pld.tl.associate_edges(compared, "rewired", genes=MODULE, n_central=60, n_neighbors=7)
+    with pytest.raises(ValueError, match=r"'gene12' not among the 10 genes .* genes="):
+        pld.pl.gene_network_difference(compared, [*MODULE, "gene12"], show=False)
+    assert not plt.get_fignums()

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 import pellucid as pld
+from pellucid.tl._population_networks import read_populations
 
 MODULES = {f"module/{m}": [f"gene{g}" for g in range(10 * m, 10 * m + 10)] for m in range(6)}
 ODD = np.arange(16) % 2 == 1
@@ -147,3 +148,55 @@ def test_there_are_no_sets_to_get(populations):
     pld.tl.associate_centrality(populations, "rewired")
     with pytest.raises(KeyError, match="pass gene_sets="):
         pld.get.centrality_association(populations, of="gene_sets")
+    with pytest.raises(ValueError, match="of='sets' is unknown; choose 'genes' or 'gene_sets'"):
+        pld.get.centrality_association(populations, of="sets")
+
+
+@pytest.mark.parametrize("kind", [bool, int, float, str, "category"])
+def test_populations_without_cells_are_left_out(populations, caplog, kind):
+    """As those without a phenotype are, whatever the type of the column."""
+    values = np.repeat(ODD if kind is bool else np.arange(16) // 4 if kind is int else ODD * 1, 2)
+    populations.obs["odd"] = pd.Series(values, index=populations.obs_names).astype(kind)
+    populations = populations[populations.obs["donor"] != "donor/3"].copy()
+    with caplog.at_level(logging.WARNING, logger="pellucid"):
+        pld.tl.associate_centrality(populations, "odd")
+    assert "1 of 16 populations have no 'odd' and are left out: 'donor/3'" in caplog.text
+    found = populations.uns["centrality_association"]
+    assert found["populations"].tolist() == [f"donor/{i}" for i in range(16) if i != 3]
+    expected = np.delete(np.arange(16) // 4 if kind is int else ODD, 3)
+    np.testing.assert_array_equal(found["phenotype"], expected)
+
+
+def test_two_numbers_are_two_groups(populations):
+    """Student's t knows nothing of so many ties."""
+    populations.obs["dose"] = np.where(populations.obs["rewired"] == "re/wired", 2.5, 1)
+    populations.obs.loc[populations.obs["donor"] == "donor/3", "dose"] = np.nan
+    populations.obs["rewired"] = populations.obs["rewired"].where(populations.obs["dose"].notna())
+    pld.tl.associate_centrality(populations, "dose")
+    pld.tl.associate_centrality(populations, "rewired", key_added="named")
+    found, expected = (populations.uns[key] for key in ("centrality_association", "named"))
+    assert found["groups"].tolist() == ["1", "2.5"]
+    pd.testing.assert_frame_equal(found["results"], expected["results"])
+    np.testing.assert_array_equal(found["phenotype"], expected["phenotype"])
+
+
+def test_bins_of_one_value_average_to_it(populations):
+    """Whatever their number: 1.7 + 1.7 + 1.7 is not 3 x 1.7."""
+    n_bins = [1, 3, 7, 6, 1, 3, 7, 6, 5, 2, 9, 10, 1, 1, 1, 1]
+    fits = np.repeat(np.arange(16), n_bins)
+    rng = np.random.default_rng(0)
+    mean = rng.random((60, len(fits))).astype(np.float32)
+    mean[0] = 1.7
+    mean[1, fits < 8] = 0
+    del populations.varm
+    populations.varm["populations_mean"] = mean
+    populations.varm["populations_centrality"] = rng.random(mean.shape).astype(np.float32)
+    populations.uns["populations"]["populations"] = np.array([f"donor/{i}" for i in fits])
+    pld.tl.associate_centrality(populations, "efficiency")
+    row = populations.uns["centrality_association"]["results"].iloc[0]
+    assert np.isnan(row["mean_correlation"])
+    assert row["mean_pvalue"] == row["mean_padj"] == 1
+    averages = read_populations(populations, "populations").average(mean.astype(float))
+    assert (averages[1, :8] == 0).all()
+    expected = pd.DataFrame(mean.astype(float).T).groupby(fits).mean().to_numpy().T
+    np.testing.assert_allclose(averages, expected)

@@ -8,6 +8,7 @@ from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
 import pellucid as pld
+from pellucid.tl._population_networks import Populations
 
 ODD = np.arange(16) % 2 == 1
 MODULE = [f"gene{i}" for i in range(10)]
@@ -102,6 +103,7 @@ FAILS = {
     "key": ({"key": "other"}, KeyError, "written by tl.fit_populations"),
     "column": ({"phenotype": "age"}, KeyError, "'age' not found in adata.obs"),
     "gene": ({"genes": ["TP53"]}, KeyError, "1 of 1 genes .* 'TP53'"),
+    "one name": ({"genes": "gene1"}, TypeError, "expected a list"),
     "populations": ({"min_populations": 0}, ValueError, "min_populations=0"),
     "nothing to test": ({"min_populations": 9}, ValueError, "None of .* edges is in 9 of 16"),
     "percentile": ({"percentile": 0}, ValueError, "percentile=0"),
@@ -112,3 +114,42 @@ FAILS = {
 def test_failure_leaves_no_trace(populations, unchanged, arguments, error, message):
     with unchanged(populations), pytest.raises(error, match=message):
         pld.tl.associate_edges(populations, **{"phenotype": "rewired", **arguments})
+
+
+@pytest.mark.parametrize("n_bins", [2, 3, 49, 98, 150])
+def test_more_than_half_of_the_bins(n_bins):
+    """Counted in whole numbers: half is not more than half, however many there are."""
+    member = np.array([1, 0] * n_bins)
+    found = Populations("populations", "donor", np.array(["a", "b"]), member)
+    rng = np.random.default_rng(0)
+    half = n_bins // 2
+    votes = np.stack([rng.permuted(np.arange(n_bins) < half + more) for more in (0, 1) * 20])
+    has = np.zeros((len(votes), 2 * n_bins), dtype=bool)
+    has[:, member == 1] = votes
+    np.testing.assert_array_equal(found.majority(has)[:, 1], np.arange(len(votes)) % 2 == 1)
+    assert not found.majority(has)[:, 0].any()
+
+
+def test_two_numbers_are_two_groups(populations):
+    populations.obs["dose"] = (populations.obs["rewired"] == "re/wired").astype(int)
+    for phenotype in ("dose", "rewired"):
+        pld.tl.associate_edges(populations, phenotype, percentile=9, key_added=phenotype)
+    found, expected = populations.uns["dose"], populations.uns["rewired"]
+    assert found["groups"].tolist() == ["0", "1"]
+    assert found["results"].equals(expected["results"])
+
+
+def test_genes_that_were_tested_are_told(populations, round_trip):
+    options = {"n_central": 5, "percentile": 20, "min_populations": 1, "min_centrality": 0}
+    pld.tl.associate_edges(populations, "rewired", **options)
+    central = np.unique(np.argsort(-populations.varm["populations_centrality"], axis=0)[:5])
+    found = round_trip(populations).uns["edge_association"]
+    assert list(found["genes"]) == populations.var_names[central].tolist()
+    options = {"n_central": 60, "n_neighbors": 7}
+    by_list = pld.tl.associate_edges(populations, "rewired", genes=MODULE, copy=True, **options)
+    by_list = by_list.uns["edge_association"]
+    assert by_list["genes"].tolist() == by_list["params"]["genes"].tolist() == MODULE
+    pld.tl.associate_edges(populations, "rewired", genes=(name for name in MODULE), **options)
+    found = populations.uns["edge_association"]
+    assert found["results"].equals(by_list["results"])
+    assert found["params"]["genes"].tolist() == MODULE

@@ -123,3 +123,9 @@ def test_two_populations_are_too_few(populations, unchanged):
     record["populations"] = np.where(record["populations"] == "donor/0", "a", "b")
     with unchanged(populations), pytest.raises(ValueError, match=r"has 2 populations; .* 3"):
         pld.tl.compare_networks(populations)
+
+
+def test_get_of_what_there_is_not(populations):
+    pld.tl.compare_networks(populations)
+    with pytest.raises(ValueError, match="of='kernels' is unknown; choose 'pcs' or 'kernel'"):
+        pld.get.network_comparison(populations, of="kernels")

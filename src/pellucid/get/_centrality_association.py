@@ -38,6 +38,8 @@ def centrality_association(
     ------
     KeyError
         If there is no result under `key`, or none of gene sets.
+    ValueError
+        If `of` is unknown.
 
     Examples
     --------
@@ -53,6 +55,8 @@ def centrality_association(
     >>> table = pld.get.centrality_association(adata)
     >>> of_the_network = table[(table["padj"] < 0.05) & (table["mean_padj"] > 0.05)]
     """
+    if of not in ("genes", "gene_sets"):
+        raise ValueError(f"of={of!r} is unknown; choose 'genes' or 'gene_sets'.")
     found = _keys.require(adata, "uns", key, "tl.associate_centrality")
     if of == "genes":
         return found["results"].sort_values("pvalue", kind="stable").reset_index(drop=True)

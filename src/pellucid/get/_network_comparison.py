@@ -36,6 +36,8 @@ def network_comparison(
     ------
     KeyError
         If there is no result under `key`.
+    ValueError
+        If `of` is unknown.
 
     Examples
     --------
@@ -48,6 +50,8 @@ def network_comparison(
     >>> pld.tl.compare_networks(adata)
     >>> first = pld.get.network_comparison(adata)["PC1"].sort_values()
     """
+    if of not in ("pcs", "kernel"):
+        raise ValueError(f"of={of!r} is unknown; choose 'pcs' or 'kernel'.")
     found = _keys.require(adata, "uns", key, "tl.compare_networks")
     names = pd.Index(_keys.string_array(found["populations"]), name="population")
     if of == "kernel":

@@ -11,7 +11,7 @@ from scipy import sparse
 from .. import _keys
 from ._finish import finish, style
 from ._genes import by_set, set_members
-from ._network_drawing import LAYOUTS, draw_edges, frame_network, place_nodes
+from ._network_drawing import LAYOUTS, draw_edges, find_genes, frame_network, place_nodes
 from ._place_names import place_names
 from ._scatter import legend, legend_width, numbers_or_categories, scatter
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ._network_drawing import Layout
 
 _SET = "Gene set"
-_LISTED = 5
 _CLOSE = 1.5  # points from a node to its name, less than of smaller points
 _NODES, _LARGEST = 1200.0, 45.0  # square points: of all nodes together, and of one
 _WIDTHS = (0.3, 1.8)  # points, of the lightest and the heaviest edge
@@ -110,7 +109,7 @@ def gene_network(
     record = _keys.require(adata, "uns", key, "tl.gene_neighbors")
     slot = str(record["connectivities_key"])
     weights = sparse.csr_array(_keys.require(adata, "varp", slot, "tl.gene_neighbors"))
-    places = _places(adata, genes)
+    places = find_genes(adata, genes)
     names = adata.var_names[places].to_list()
     weights = weights[places][:, places]
     obs, colors, color = _colors(adata, places, color, gene_sets, gene_sets_key)
@@ -143,23 +142,6 @@ def gene_network(
         radius=max(np.sqrt(node / np.pi) - _CLOSE, 0),
     )
     return finish(cast("Figure", ax.figure), ax, show=show, save=save, return_fig=return_fig)
-
-
-def _places(adata: AnnData, genes: Sequence[str]) -> np.ndarray:
-    """Where the genes stand, each once."""
-    wanted = list(dict.fromkeys([genes] if isinstance(genes, str) else map(str, genes)))
-    unknown = [name for name in wanted if name not in adata.var_names]
-    if unknown:
-        raise KeyError(
-            f"genes: {', '.join(map(repr, unknown[:_LISTED]))} not found in adata.var_names, "
-            f"which holds names such as {list(adata.var_names[:3])}."
-        )
-    if len(wanted) < 2:
-        raise ValueError(
-            f"genes names {len(wanted)} gene; a network has two at least. get.gene_neighbors "
-            "lists the neighbours of each."
-        )
-    return adata.var_names.get_indexer(wanted)
 
 
 def _colors(

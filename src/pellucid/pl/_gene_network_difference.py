@@ -10,7 +10,7 @@ from seaborn import color_palette
 
 from .. import _keys
 from ._finish import finish, style
-from ._network_drawing import LAYOUTS, draw_edges, frame_network, place_nodes
+from ._network_drawing import LAYOUTS, draw_edges, find_genes, frame_network, place_nodes
 from ._place_names import place_names
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def gene_network_difference(
     adata
         With a result of :func:`pellucid.tl.associate_edges` for a phenotype of two groups.
     genes
-        Names of the genes, two at least. Some dozens can be read.
+        Names of the genes, two at least, of those whose edges were tested. Some dozens can be
+        read.
     min_share
         Share of a group's populations that must have an edge; the paper's.
     layout
@@ -76,8 +77,8 @@ def gene_network_difference(
     KeyError
         If there is no result under `key`, or a gene is not in `adata`.
     ValueError
-        If the phenotype was not two groups, there are fewer than two genes, `min_share` is not
-        above 0 and at most 1, or `layout` is unknown.
+        If the phenotype was not two groups, there are fewer than two genes, one of them was not
+        tested, `min_share` is not above 0 and at most 1, or `layout` is unknown.
 
     Examples
     --------
@@ -102,14 +103,14 @@ def gene_network_difference(
             f"adata.uns[{key!r}] is of {found['params']['phenotype']!r}, which is numbers; call "
             "tl.associate_edges with a column of two groups."
         )
-    names = list(dict.fromkeys(map(str, genes)))
-    if unknown := [name for name in names if name not in adata.var_names]:
-        raise KeyError(
-            f"genes: {', '.join(map(repr, unknown[:5]))} not found in adata.var_names, which "
-            f"holds names such as {list(adata.var_names[:3])}."
+    names = adata.var_names[find_genes(adata, genes)].to_list()
+    tested = set(_keys.string_array(found["genes"]))
+    if untested := [name for name in names if name not in tested]:
+        raise ValueError(
+            f"genes: {', '.join(map(repr, untested[:5]))} not among the {len(tested)} genes of "
+            f"adata.uns[{key!r}], of whose edges alone it tells; pass them to tl.associate_edges "
+            "as genes=, or leave them out."
         )
-    if len(names) < 2:
-        raise ValueError(f"genes names {len(names)} gene; a network has two at least.")
     rows, columns, has = _edges(found["edges"], names, min_share)
     n = len(names)
     weights = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(n, n))

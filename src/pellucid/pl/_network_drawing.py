@@ -10,12 +10,36 @@ from matplotlib.collections import LineCollection
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from .._validate import check_unique
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
     from matplotlib.axes import Axes
 
 Layout = Literal["spring", "circular"]
 LAYOUTS = ("spring", "circular")
+_LISTED = 5
 _MARGIN = 0.6  # between parts of a network; a node alone takes 1
+
+
+def find_genes(adata: AnnData, genes: Sequence[str]) -> np.ndarray:
+    """Positions of the genes of a network, each once."""
+    check_unique(adata.var_names, "adata.var_names")
+    wanted = list(dict.fromkeys([genes] if isinstance(genes, str) else map(str, genes)))
+    unknown = [name for name in wanted if name not in adata.var_names]
+    if unknown:
+        raise KeyError(
+            f"genes: {', '.join(map(repr, unknown[:_LISTED]))} not found in adata.var_names, "
+            f"which holds names such as {list(adata.var_names[:3])}."
+        )
+    if len(wanted) < 2:
+        raise ValueError(
+            f"genes names {len(wanted)} gene; a network has two at least. get.gene_neighbors "
+            "lists the neighbours of each."
+        )
+    return adata.var_names.get_indexer(wanted)
 
 
 def place_nodes(weights: sparse.spmatrix, layout: Layout) -> np.ndarray:

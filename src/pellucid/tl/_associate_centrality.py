@@ -52,8 +52,9 @@ def associate_centrality(
         With a result of :func:`pellucid.tl.fit_populations`.
     phenotype
         Column of `adata.obs` that is the same in all cells of a population: numbers, two groups
-        (the second of the categories counts as the higher) or ordered categories. Populations
-        where it is missing are left out.
+        (the second of the categories counts as the higher) or ordered categories. Two different
+        numbers, such as 0 and 1, are two groups. Populations where it is missing, or of which
+        `adata` has no cells, are left out.
     gene_sets
         Anything that :func:`pellucid.pp.read_gene_sets` reads. Sets are looked for at both ends of
         the genes' list by correlation, as in :func:`pellucid.tl.gsea`. `None`: none.
@@ -100,9 +101,11 @@ def associate_centrality(
     Bins of a population are averaged: the population counts once.
 
     P values of two groups are those of Wilcoxon's rank-sum test, exact where nothing is tied and
-    a group has 8 populations at most. Those of numbers are exact up to 8 populations, and
-    beyond from Student's t. Student's t alone would give 3 against 3 populations that are fully
-    apart p = 0.02, where 1 in 10 divisions of 6 populations does as well.
+    a group has 8 populations at most. Those of numbers are exact up to 9 populations, and
+    beyond from Student's t, no less than two of all orders have. Below about 20 populations those
+    are too small in the tail: do not take the smallest at their word. Student's t alone would give
+    3 against 3 populations that are fully apart p = 0.02, where 1 in 10 divisions of 6 populations
+    does as well.
 
     P values say that populations differ, not why: cells of other cycle phases or depths make
     networks differ too. Take such covariates out before, as the paper does.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.stats import false_discovery_control, fisher_exact
+from scipy.stats import false_discovery_control, fisher_exact, rankdata
 
 from pellucid import _keys
 from pellucid._validate import check_writable
@@ -44,7 +44,8 @@ def associate_edges(
     adata
         With a result of :func:`pellucid.tl.fit_populations`.
     phenotype
-        Column of `adata.obs`, as in :func:`pellucid.tl.associate_centrality`.
+        Column of `adata.obs`, as in :func:`pellucid.tl.associate_centrality`: two different
+        numbers are two groups.
     genes
         Genes whose edges with each other are tested: the fewer, the less there is to correct for.
         All genes of the networks if `None`.
@@ -71,7 +72,10 @@ def associate_edges(
         the ties; `pvalue`; `padj`, Benjamini-Hochberg. With two groups, `share_0` and `share_1`,
         the share of the populations of each that have the edge.
     `edges` : :class:`~pandas.DataFrame`
-        The same of all edges that any population has, tested or not, without the test.
+        The same of all edges among the genes that any population has, tested or not, without the
+        test.
+    `genes` : string array
+        The genes whose edges with each other were tested.
     `populations`, `phenotype`
         Names and values of the populations that were compared, and `groups`, the names of the
         values 0 and 1, if there are two groups.
@@ -110,6 +114,8 @@ def associate_edges(
     check_writable(adata, copy=copy)
     if min_populations < 1:
         raise ValueError(f"min_populations={min_populations}; expected at least 1.")
+    if genes is not None and not isinstance(genes, str):
+        genes = list(genes)
     populations = read_populations(adata, key)
     found = read_phenotype(adata, populations, phenotype)
     known = ~np.isnan(found.values)
@@ -124,11 +130,12 @@ def associate_edges(
         min_centrality=min_centrality,
     )
     first, second, by_fit = _edges(graphs)
+    tested = np.ones(len(which), dtype=bool)
     if genes is not None:
         tested = np.isin(which, positions(adata, genes))
         among = tested[first] & tested[second]
         first, second, by_fit = first[among], second[among], by_fit[among]
-    present = (populations.average(by_fit) > 0.5)[:, known]
+    present = populations.majority(by_fit)[:, known]
     anywhere = present.any(axis=1)
     first, second, present = first[anywhere], second[anywhere], present[anywhere]
     n_with = present.sum(axis=1)
@@ -157,7 +164,7 @@ def associate_edges(
         "params": _keys.record(
             "tl.associate_edges",
             phenotype=phenotype,
-            genes=None if genes is None else list(genes),
+            genes=genes,
             n_central=n_central,
             n_neighbors=n_neighbors if percentile is None else None,
             percentile=percentile,
@@ -168,6 +175,7 @@ def associate_edges(
         ),
         "results": results.set_axis(results.index.astype(str), axis=0),
         "edges": edges.set_axis(edges.index.astype(str), axis=0),
+        "genes": _keys.string_array(names[tested]),
         "populations": populations.names[known],
         "phenotype": values,
         **({} if found.groups is None else {"groups": _keys.string_array(found.groups)}),
@@ -185,13 +193,12 @@ def _edges(graphs: list[sparse.csr_array]) -> tuple[np.ndarray, np.ndarray, np.n
     every = np.unique(np.concatenate(flat))
     by_fit = np.stack([np.isin(every, one) for one in flat], axis=1)
     first, second = np.unravel_index(every, (n_genes, n_genes))
-    return first, second, by_fit.astype(float)
+    return first, second, by_fit
 
 
 def _auroc(values: np.ndarray, present: np.ndarray) -> np.ndarray:
-    above = np.sign(values[:, None] - values[None, :]) / 2 + 0.5
-    wins = np.einsum("ei,ij,ej->e", present, above, ~present, optimize=True)
     n_with = present.sum(axis=1)
+    wins = present @ rankdata(values) - n_with * (n_with + 1) / 2
     return wins / (n_with * (len(values) - n_with))
 
 

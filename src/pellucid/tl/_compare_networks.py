@@ -54,8 +54,8 @@ def compare_networks(
         paper has it for the neighbours of genes.
     percentile
         If given, pairs of genes have an edge instead that are nearer than this percentile of all
-        pairs; 1 in the authors' program. The number of edges is then the same however far a
-        network has fallen apart.
+        pairs; 1 in the authors' program. Of genes that `min_centrality` leaves, so many pairs have
+        an edge however far a network has fallen apart.
     min_centrality
         Genes of which a fit explains a smaller share of the variance have no edge in it. They lie
         together near the origin, because they go with nothing: without this bound, a module that
@@ -111,7 +111,9 @@ def compare_networks(
     that.
 
     *Bins.* The paper says that matrices are averaged over bins before the principal components;
-    the authors' program averages the components. Here it is as in the paper.
+    the authors' program averages the components. Here it is as in the paper. A population of one
+    bin is compared with itself by 1, one of several by less, so that populations of few bins lie
+    further out.
 
     Examples
     --------

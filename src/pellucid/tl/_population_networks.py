@@ -37,7 +37,20 @@ class Populations(NamedTuple):
     def average(self, values: np.ndarray) -> np.ndarray:
         """Averages over the bins of each population; fits are the last axis."""
         share = np.eye(len(self.names))[self.member]
-        return values @ (share / share.sum(axis=0))
+        # From the first bin on: a sum of equal values over their number may be another value,
+        # and populations that are the same would have ranks.
+        _, first = np.unique(self.member, return_index=True)
+        start = values[..., first]
+        return start + (values - start[..., self.member]) @ (share / share.sum(axis=0))
+
+    def majority(self, has: np.ndarray) -> np.ndarray:
+        """What more than half of the bins of each population have; fits are the last axis."""
+        order = np.argsort(self.member, kind="stable")
+        n_bins = np.bincount(self.member)
+        votes = np.add.reduceat(
+            has[..., order], np.cumsum(n_bins) - n_bins, axis=-1, dtype=np.int32
+        )
+        return 2 * votes > n_bins
 
 
 class Phenotype(NamedTuple):
@@ -163,10 +176,9 @@ def read_phenotype(adata: AnnData, populations: Populations, phenotype: str) -> 
             f"{several.sum()} of {len(several)} have several values ({name!r} has "
             f"{', '.join(map(str, found))}). Take each population's mean, or another column."
         )
-    first = [
-        column[of == name].iloc[0] if (of == name).any() else None for name in populations.names
-    ]
-    values, groups = _numbers(pd.Series(first, dtype=column.dtype), phenotype)
+    # Missing is what a population without cells has, whatever the type of the column.
+    first = column.set_axis(of)[~of.duplicated()].reindex(populations.names)
+    values, groups = _numbers(first, phenotype)
     missing = np.isnan(values)
     if missing.any():
         logger.warning(
@@ -189,7 +201,12 @@ def read_phenotype(adata: AnnData, populations: Populations, phenotype: str) -> 
 def _numbers(column: pd.Series, phenotype: str) -> tuple[np.ndarray, list[str] | None]:
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        return values, None
+        distinct = np.unique(values[~np.isnan(values)])
+        if len(distinct) != 2:
+            return values, None
+        # Ranks of two numbers are all ties: they are two groups, and tested as such.
+        code = np.where(np.isnan(values), np.nan, values == distinct[1])
+        return code, [f"{number:g}" for number in distinct]
     labels = column.astype("category").cat.remove_unused_categories().cat
     values = np.where(labels.codes < 0, np.nan, labels.codes.astype(float))
     if len(labels.categories) > 2 and not labels.ordered:
