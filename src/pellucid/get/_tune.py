@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def tune(adata: AnnData, *, key: str = _keys.TUNE) -> pd.DataFrame:
-    """Trials of a search for a model's settings, in the order in which they ended.
+    """Trials of a search for a model's settings, in the order in which they were proposed.
 
     Parameters
     ----------
