@@ -106,6 +106,7 @@ class OrthogonalAE(QueryMixin, BaseAutoencoder):
     """
 
     _module_cls = OrthogonalAEModule
+    _training_plan_cls = OrthogonalAETrainingPlan
     _n_categories: ClassVar[list[int]] = []  # it reads no covariates
     _presets: ClassVar[dict[str, Preset]] = {
         "kinalis2019": Preset(
