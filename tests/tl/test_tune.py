@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,8 @@ def in_this_process(calls: list, error: dict | None = None):
 
         # In one process scvi-tools would take the copy for what was registered.
         shared["adata"] = shared["adata"].copy()
-        shared["adata"].uns.clear()
+        for name in [name for name in shared["adata"].uns if name.startswith("_scvi")]:
+            del shared["adata"].uns[name]
         n_done = len(study.done())
         study.take_up()
         calls.append({"sampler": sampler, "resources": resources, "n_done": n_done})
@@ -54,6 +56,7 @@ def in_this_process(calls: list, error: dict | None = None):
                 if isinstance(error[place], BaseException):
                     raise error[place]
                 study._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                study.failed_by(TypeError(error[place]))
                 continue
             config: dict = {}
             for path, value in trial.params.items():
@@ -168,6 +171,60 @@ def test_another_search_needs_another_folder(registered, here, tmp_path, other):
         search(registered, folder=tmp_path, n_trials=1, **other)
 
 
+def other_values(adata):
+    adata.X.data[-1] += 1
+
+
+def other_genes(adata):
+    adata.var_names = adata.var_names[::-1]
+
+
+def other_batches(adata):
+    adata.obs["batch"] = adata.obs["batch"].to_numpy()[::-1]
+
+
+def other_sets(adata):
+    sets = {"a": [f"gene{gene}" for gene in range(1, 9)]}
+    pld.pp.add_gene_sets(adata, sets, min_genes=1)
+
+
+def other_storage(adata):
+    adata.X = adata.X.toarray().astype(np.float64)
+    adata.obs["batch"] = adata.obs["batch"].astype("category")
+
+
+@pytest.mark.parametrize("change", [other_values, other_genes, other_batches, other_sets])
+def test_other_data_need_another_folder(counts, here, tmp_path, change):
+    from ray import tune
+
+    counts.obs["batch"] = np.where(np.arange(counts.n_obs) % 3, "a", "b")
+    pld.pp.add_gene_sets(counts, {"a": [f"gene{gene}" for gene in range(8)]}, min_genes=1)
+
+    def tuned(adata):
+        AnnotatedAE.setup_anndata(adata, categorical_covariate_keys=["batch"])
+        pld.tl.tune(
+            adata,
+            AnnotatedAE,
+            search_space={"train_kwargs": {"plan_kwargs": {"lr": tune.choice([1e-3, 1e-2])}}},
+            model_kwargs={"likelihood": "nb", "n_hidden": 8},
+            train_kwargs={"accelerator": "cpu"},
+            n_trials=1,
+            max_epochs=1,
+            refit_epochs=0,
+            folder=tmp_path,
+        )
+
+    other = counts.copy()
+    change(other)
+    same = counts.copy()
+    other_storage(same)
+    tuned(counts)
+    with pytest.raises(ValueError, match=r"another search \(other: data\)"):
+        tuned(other)
+    tuned(same)
+    assert len(here()) == 1
+
+
 def test_failed_trials_count_and_do_not_win(registered, here):
     here(error={0: "fails", 3: "fails"})
     search(registered)
@@ -176,10 +233,54 @@ def test_failed_trials_count_and_do_not_win(registered, here):
     assert table["loss"].isna().to_list() == [True, False, False, True]
 
 
-def test_all_failed(registered, here, unchanged):
-    here(error=dict.fromkeys(range(4), "fails"))
-    with unchanged(registered), pytest.raises(RuntimeError, match="All 4 trials failed"):
+def test_all_failed(registered, here, unchanged, tmp_path):
+    calls = here(error=dict.fromkeys(range(4), "no such thing"))
+    said = r"All 4 trials failed or diverged \(4 failed, the first by TypeError: no such thing\)"
+    with unchanged(registered), pytest.raises(RuntimeError, match=said + r".*train_kwargs\.$"):
         search(registered)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=said + ".*the folder: .* holds these as done"):
+            search(registered, folder=tmp_path)
+    # The second call in the folder ran nothing, and yet says why.
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("losses", "restored", "expected"),
+    [
+        ([3.0, 2.0, 4.0], False, 4.0),
+        ([3.0, 2.0, np.nan], False, np.inf),
+        ([3.0, 2.0, np.nan], True, 2.0),
+        ([np.nan, np.nan, np.nan], False, np.inf),
+        ([np.nan, np.nan, np.nan], True, np.inf),
+    ],
+)
+def test_the_loss_of_a_fit_that_ends_in_nan(losses, restored, expected):
+    from pellucid.tl._search import held_out_loss
+
+    model = SimpleNamespace(
+        _monitor="loss",
+        history={"loss": pd.DataFrame({"loss": losses})},
+        trainer=SimpleNamespace(callbacks=[pld.train.BestWeights("loss")] if restored else []),
+    )
+    assert held_out_loss(model) == expected
+
+
+def test_choices_of_several_types(registered, here, round_trip):
+    from ray import tune
+
+    choices = {
+        "train_kwargs": {
+            "batch_size": tune.choice([None, 16]),
+            "plan_kwargs": {"gradient_clip_norm": tune.choice([1, 0.5])},
+        }
+    }
+    search(registered, search_space=choices, n_trials=8)
+    table = pld.get.tune(registered)
+    assert set(table["batch_size"]) == {"None", "16"}
+    assert set(table["gradient_clip_norm"]) == {1.0, 0.5}
+    found = pld.get.tune(round_trip(registered))
+    assert found["batch_size"].to_list() == table["batch_size"].to_list()
 
 
 def test_a_fit_that_diverges_is_the_worst(registered, here):
@@ -228,7 +329,8 @@ def test_other_models(counts, here, model_cls, arguments):
 )
 def test_published_ranges(model_cls, expected):
     pytest.importorskip("ray.tune", reason=WHY)
-    from pellucid.tl._search import distributions, published_space
+    from pellucid.tl._search import distributions
+    from pellucid.tl._search_space import published_space
 
     found = distributions(published_space(model_cls.__name__))
     assert {path.rpartition("/")[2] for path in found} == expected
@@ -250,8 +352,11 @@ def test_ray_runs_the_trials(registered, here, monkeypatch, tmp_path):
     first = pld.get.tune(registered)
     monkeypatch.setattr("pellucid.tl._tune.run_trials", run_trials)
     try:
-        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+        # Not that of another program on this machine.
+        ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
         search(registered, n_trials=3, **arguments)
+        with pytest.raises(RuntimeError, match=r"1 failed, the first by TypeError: .*batchsize"):
+            search(registered, n_trials=1, train_kwargs={"batchsize": 5})
     finally:
         ray.shutdown()
     table = pld.get.tune(registered)
@@ -282,20 +387,70 @@ def test_bad_space(registered, here, unchanged):
         ({"lr": lr}, "search_space has 'lr'; its keys are"),
         ({"model_kwargs": {"lr": lr}}, "OrthogonalAE has no argument 'lr'; it has: dropout_rate"),
         ({"train_kwargs": {"lr": lr}}, r"OrthogonalAE\.train has no argument 'lr'; it has: acc"),
-        ({"model_kwargs": {"n_latent": 8}}, "varies nothing of n_latent; .*a domain of ray"),
         (
-            {
-                "model_kwargs": {"n_latent": tune.randint(2, 5)},
-                "train_kwargs": {"plan_kwargs": {"n_latent": lr}},
-            },
-            "stand under one name",
+            {"train_kwargs": {"plan_kwargs": {"learning_rate": lr}}},
+            "OrthogonalAETrainingPlan has no argument 'learning_rate'; it has: gradient_clip_norm",
         ),
+        ({"model_kwargs": lr}, "model_kwargs is a Float; expected a mapping"),
+        ({"train_kwargs": lr}, "train_kwargs is a Float; expected a mapping"),
+        ({"train_kwargs": {"plan_kwargs": lr}}, "plan_kwargs is a Float; expected a mapping"),
+        ({"train_kwargs": {"max_epochs": lr}}, "varies 'max_epochs', .* pass it to tl.tune"),
+        ({"train_kwargs": {"train_size": lr}}, "varies 'train_size', .* pass it to tl.tune"),
+        ({"model_kwargs": {"n_latent": 8}}, "varies nothing of n_latent; .*a domain of ray"),
     ):
         with unchanged(registered), pytest.raises((ValueError, TypeError), match=message):
             search(registered, search_space=given)
-    AnnotatedAE.setup_anndata(registered)
-    with pytest.raises(ValueError, match="paper of AnnotatedAE prints no ranges"):
-        pld.tl.tune(registered, AnnotatedAE)
+    genes = tune.randint(2, 5)
+    twice = {"n_genes_per_step": genes, "plan_kwargs": {"n_genes_per_step": genes}}
+    for model_cls, given, message in (
+        (AnnotatedAE, None, "paper of AnnotatedAE prints no ranges"),
+        (pld.model.SIVAE, {"train_kwargs": twice}, "stand under one name"),
+        (
+            pld.model.DeepAE,
+            {"model_kwargs": {"loss": tune.choice(["mae", "mse"])}},
+            "varies 'loss', .* other scales and cannot be compared",
+        ),
+    ):
+        model_cls.setup_anndata(registered)
+        with unchanged(registered), pytest.raises(ValueError, match=message):
+            pld.tl.tune(registered, model_cls, search_space=given)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "error", "message"),
+    [
+        ({"model_kwargs": {"n_laten": 5}}, ValueError, "OrthogonalAE has no argument 'n_laten'"),
+        (
+            {"train_kwargs": {"plan_kwargs": {"learning_rate": 1e-3}}},
+            ValueError,
+            "OrthogonalAETrainingPlan has no argument 'learning_rate'",
+        ),
+        ({"train_kwargs": {"plan_kwargs": 1e-3}}, TypeError, "plan_kwargs is a float; expected"),
+    ],
+)
+def test_bad_fixed_arguments(registered, here, unchanged, fixed, error, message):
+    calls = here()
+    with unchanged(registered), pytest.raises(error, match=message):
+        search(registered, **fixed)
+    assert not calls
+
+
+@pytest.mark.parametrize(
+    ("model_cls", "plan"),
+    [
+        (OrthogonalAE, {"gradient_clip_norm", "lr", "momentum", "optimizer", "weight_decay"}),
+        (AnnotatedAE, {"lr", "optimizer", "warmup"}),
+        (pld.model.SIVAE, {"lr", "n_genes_per_step", "weight_decay"}),
+        (pld.model.DeepAE, {"lr", "weight_decay"}),
+    ],
+)
+def test_arguments_of_plans(model_cls, plan):
+    from pellucid.tl._search_space import check_names
+
+    check_names(model_cls, {"train_kwargs": {"plan_kwargs": dict.fromkeys(plan)}})
+    for name in ("stage", "module"):
+        with pytest.raises(ValueError, match=f"no argument '{name}'; it has: {sorted(plan)[0]}"):
+            check_names(model_cls, {"train_kwargs": {"plan_kwargs": {name: 0}}})
 
 
 def test_not_registered(counts, here, unchanged):

@@ -64,31 +64,6 @@ def import_tune() -> tuple[Any, Any]:
     return tune, optuna
 
 
-def published_space(name: str) -> dict[str, Any] | None:
-    """The ranges that a model's paper searched, if it prints any."""
-    tune, _ = import_tune()
-    if name == "OrthogonalAE":
-        return {
-            "model_kwargs": {
-                "n_hidden": tune.randint(50, 141),
-                "n_latent": tune.randint(35, 76),
-                "orthogonality_weight": tune.loguniform(1e-25, 1e-5),
-            },
-            "train_kwargs": {"plan_kwargs": {"lr": tune.loguniform(1e-5, 1e-3)}},
-        }
-    if name == "SIVAE":
-        return {
-            "model_kwargs": {"n_latent": tune.choice([16, 32, 64])},
-            "train_kwargs": {
-                "plan_kwargs": {
-                    "lr": tune.choice([1e-4, 1e-3, 1e-2]),
-                    "weight_decay": tune.choice([1e-3, 1e-2]),
-                }
-            },
-        }
-    return None
-
-
 def distributions(space: Mapping[str, Any]) -> dict[str, optuna.distributions.BaseDistribution]:
     """Ray's domains as Optuna's, by their path."""
     from ray.tune.search.optuna import OptunaSearch
@@ -119,7 +94,7 @@ class Study:
             other = [name for name in about if known.get(name) != about[name]]
             raise ValueError(
                 f"{folder} holds trials of another search (other: {', '.join(other)}); pass "
-                "another folder, or the same arguments to go on with them."
+                "another folder, or the same data and arguments to go on with them."
             )
 
     def done(self) -> list[optuna.trial.FrozenTrial]:
@@ -144,6 +119,16 @@ class Study:
             if trial.params:
                 self._study.enqueue_trial(trial.params)
 
+    def failed_by(self, error: BaseException) -> None:
+        """Keep why a trial failed, if it is the first: a later call does not run it again."""
+        if "error" not in self._study.user_attrs:
+            self._study.set_user_attr("error", f"{type(error).__name__}: {error}")
+
+    @property
+    def error(self) -> str:
+        """Why the first trial failed."""
+        return self._study.user_attrs.get("error", "what the log of a call that was cut off says")
+
     def table(self, paths: list[str]) -> pd.DataFrame:
         """One row a trial, the settings in columns by their own names."""
         rows = []
@@ -156,7 +141,10 @@ class Study:
                 | {"seconds": seconds}
                 | {path.rpartition("/")[2]: _storable(trial.params.get(path)) for path in paths}
             )
-        return pd.DataFrame(rows)
+        table = pd.DataFrame(rows)
+        # Values of several types, such as None and 16, which files do not hold in one column.
+        mixed = [name for name in table if table[name].dtype.kind == "O"]
+        return table.astype(dict.fromkeys(mixed, str))
 
     def best(self) -> dict[str, Any]:
         """The settings of the least loss, nested as the space is."""
@@ -214,6 +202,8 @@ def run_trials(
         if started_here:
             ray.shutdown()
     if found.errors:
+        # Ray's own error holds the one that the trial raised.
+        study.failed_by(getattr(found.errors[0], "cause", None) or found.errors[0])
         logger.warning("%d trials failed; the first by: %s", len(found.errors), found.errors[0])
 
 
@@ -228,7 +218,7 @@ def trial(
 
 def held_out_loss(model: BaseAutoencoder) -> float:
     """Reconstruction loss of the held-out cells by the weights that training ended with."""
-    by_epoch = model.history[model._monitor].iloc[:, 0].dropna().astype(float)
+    by_epoch = model.history[model._monitor].iloc[:, 0].astype(float)
     callbacks = model.trainer.callbacks if model.trainer is not None else []
     restored = any(isinstance(callback, BestWeights) for callback in callbacks)
     loss = float(by_epoch.min() if restored else by_epoch.iloc[-1])

@@ -1,21 +1,30 @@
 from __future__ import annotations
 
+import hashlib
 import inspect
-from collections.abc import Mapping
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from scipy import sparse
 
 from pellucid import _keys
+from pellucid._validate import expression_matrix
 from pellucid.model._base import BaseAutoencoder
+from pellucid.model._factors import factor_sets
 
 from ._fit import undone_on_failure
-from ._search import Job, Study, distributions, import_tune, published_space, run_trials, trial
+from ._search import Job, Study, distributions, import_tune, run_trials, trial
+from ._search_space import check_names, checked_space
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from anndata import AnnData
+
+_ROWS_AT_ONCE = 4096
 
 
 def tune(
@@ -85,8 +94,8 @@ def tune(
         its machines.
     folder
         Where trials are kept. A call that was cut off goes on where it was when it is made again
-        with the same folder: what ended is not repeated, what was running is run again. `None`
-        for a temporary one.
+        with the same folder, data and arguments: what ended, well or not, is not repeated, what
+        was running is run again. `None` for a temporary one.
     random_state
         Seed of the weights, the split, the order of cells and the proposals. Where trials run side
         by side, proposals depend on which of them ends first.
@@ -99,9 +108,10 @@ def tune(
     :class:`dict` of
 
     `results` : :class:`~pandas.DataFrame`
-        One row a trial: `trial`, `status` (`"complete"` or `"failed"`), `loss` of the held-out
-        cells (NaN if failed, infinite if it diverged), `seconds` from proposal to end, and a
-        column for each setting.
+        One row a trial, in the order of proposal: `trial`, `status` (`"complete"` or `"failed"`),
+        `loss` of the held-out cells (NaN if failed, infinite if it diverged), `seconds` from
+        proposal to end, and a column for each setting, as text if its choices are of several
+        types.
     `settings`
         Names of these columns.
     `logarithmic`
@@ -114,12 +124,13 @@ def tune(
     ImportError
         If Ray or Optuna is not installed.
     TypeError
-        If `model_cls` is no model of this package.
+        If `model_cls` is no model of this package, or arguments are not given by their names.
     ValueError
-        If `adata` is not registered, `search_space` is empty, names an argument that the model
-        does not have, or is not given where no paper has one, or `folder` holds another search.
+        If `adata` is not registered, the model, its `train` or its training plan lacks an argument
+        that is given, `search_space` is empty, varies `loss`, `max_epochs` or `train_size`, or is
+        not given where no paper has one, or `folder` holds a search of other data or arguments.
     RuntimeError
-        If every trial failed, or the search was stopped before it had `n_trials`.
+        If every trial failed or diverged, or the search was stopped before it had `n_trials`.
 
     Notes
     -----
@@ -171,7 +182,13 @@ def tune(
         raise ValueError(
             f"adata is not registered; call {model_cls.__name__}.setup_anndata(adata) first."
         )
-    space = _space(model_cls, search_space)
+    space = checked_space(model_cls, search_space)
+    # Other arguments of training may be for the Trainer, which says itself what it lacks.
+    plan_kwargs = (train_kwargs or {}).get("plan_kwargs") or {}
+    check_names(
+        model_cls,
+        {"model_kwargs": model_kwargs or {}, "train_kwargs": {"plan_kwargs": plan_kwargs}},
+    )
     fixed = dict(train_kwargs or {}) | {"train_size": train_size}
     job = Job(
         model_cls,
@@ -188,7 +205,7 @@ def tune(
         "fixed arguments": [repr(job.model_kwargs), repr(fixed), repr(job.setup_kwargs)],
         "max_epochs": max_epochs,
         "random_state": random_state,
-        "data": [*adata.shape],
+        "data": [*adata.shape, _digest(adata, job)],
     }
     with undone_on_failure(adata), TemporaryDirectory() as temporary:
         study = Study(Path(temporary if folder is None else folder), about)
@@ -212,7 +229,13 @@ def tune(
                 "same folder to go on."
             )
         if not np.isfinite(table["loss"]).any():
-            raise RuntimeError(f"All {len(table)} trials failed; the log above says by what.")
+            failed = table["status"] == "failed"
+            by = f", the first by {study.error}" if failed.any() else ""
+            raise RuntimeError(
+                f"All {len(table)} trials failed or diverged ({failed.sum()} failed{by}). Change "
+                "the ranges, or what all trials share in model_kwargs and train_kwargs"
+                + ("." if folder is None else f", and the folder: {folder} holds these as done.")
+            )
         model = job.fit(adata, study.best(), max_epochs + refit_epochs)
     adata.uns[key_added] = {
         "params": _keys.record(
@@ -233,51 +256,26 @@ def tune(
     return model
 
 
-def _space(
-    model_cls: type[BaseAutoencoder], search_space: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """What to vary, once it is known that the model has it."""
-    if search_space is None:
-        published = published_space(model_cls.__name__)
-        if published is None:
-            raise ValueError(
-                f"The paper of {model_cls.__name__} prints no ranges; pass search_space=, such as "
-                "{'train_kwargs': {'plan_kwargs': {'lr': ray.tune.loguniform(1e-4, 1e-2)}}}."
-            )
-        return published
-    if unknown := set(search_space) - {"model_kwargs", "train_kwargs"}:
-        raise ValueError(
-            f"search_space has {', '.join(map(repr, sorted(unknown)))}; its keys are "
-            "'model_kwargs' and 'train_kwargs'."
-        )
-    space = {name: dict(domains) for name, domains in search_space.items()}
-    name = model_cls.__name__
-    for key, what, function in (
-        ("model_kwargs", name, model_cls.__init__),
-        ("train_kwargs", f"{name}.train", model_cls.train),
-    ):
-        known = set(inspect.signature(function).parameters) - {"self", "adata", "kwargs"}
-        if unknown := set(space.get(key, {})) - known:
-            raise ValueError(
-                f"{what} has no argument {', '.join(map(repr, sorted(unknown)))}; it has: "
-                f"{', '.join(sorted(known))}. Those of the model go to 'model_kwargs', those of "
-                "its training to 'train_kwargs', the plan's, such as lr, to 'plan_kwargs' in that."
-            )
-    found = distributions(space)
-    names = [path.rpartition("/")[2] for path in found]
-    if not found or len(_leaves(space)) > len(found) or len(set(names)) < len(names):
-        raise ValueError(
-            f"search_space varies {', '.join(names) or 'nothing'} of "
-            f"{', '.join(_leaves(space)) or 'nothing'}; each value must be a domain of ray.tune "
-            "(such as ray.tune.loguniform(1e-4, 1e-2)) and stand under one name. What is fixed "
-            "goes to model_kwargs= and train_kwargs=."
-        )
-    return space
-
-
-def _leaves(space: Mapping[str, Any]) -> list[str]:
-    return [
-        name
-        for key, value in space.items()
-        for name in (_leaves(value) if isinstance(value, Mapping) else [key])
-    ]
+def _digest(adata: AnnData, job: Job) -> str:
+    """What trials read of the data, as one number."""
+    arguments = job.setup_kwargs | job.model_kwargs
+    matrix = expression_matrix(adata, arguments["layer"])
+    digest = hashlib.sha256()
+    for start in range(0, adata.n_obs, _ROWS_AT_ONCE):
+        # The same values are the same data, be they dense, sparse or on disk, of whichever type.
+        block = sparse.csr_matrix(matrix[start : start + _ROWS_AT_ONCE], copy=True)
+        block.sum_duplicates()
+        block.eliminate_zeros()
+        for part in (block.indptr, block.indices, block.data):
+            digest.update(part.astype(np.float64).tobytes())
+    read = [adata.var_names]
+    for name, value in arguments.items():
+        if name.endswith(("_key", "_keys")):
+            columns = [value] if isinstance(value, str) else value or []
+            read += [adata.obs[column] for column in columns if column in adata.obs]
+    digest.update(json.dumps([[*map(str, values)] for values in read]).encode())
+    known = inspect.signature(job.model_cls.__init__).parameters
+    if "gene_sets" in known:
+        sets = factor_sets(adata, arguments.get("gene_sets", known["gene_sets"].default))
+        digest.update(json.dumps(sets).encode())
+    return digest.hexdigest()
