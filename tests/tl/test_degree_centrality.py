@@ -57,12 +57,26 @@ def fail_scvi(adata, model):
     return adata, scvi.model.SCVI(adata, n_latent=2), {}
 
 
+def fail_loadings(values):
+    def arrange(adata, model):
+        adata.varm["other"] = values
+        return adata, None, {"method": "embedding", "loadings_key": "other"}
+
+    return arrange
+
+
 FAILS = {
     "no model": (lambda a, m: (a, None, {}), TypeError, "needs a trained model"),
     "no reconstruction": (fail_scvi, TypeError, "SCVI has no get_reconstruction"),
     "other genes": (lambda a, m: (a[:, ::-1].copy(), m, {}), ValueError, "align_genes"),
     "method": (lambda a, m: (a, m, {"method": "degree"}), ValueError, "'degree' is unknown"),
     "a model": (lambda a, m: (a, m, {"method": "embedding"}), TypeError, "leave out the model"),
+    "loadings are NaN": (fail_loadings(np.full((12, 2), np.nan)), ValueError, "NaN or infinite"),
+    "loadings of many fits": (
+        fail_loadings(np.zeros((12, 3, 2))),
+        ValueError,
+        r"shape \(12, 3, 2\).*tl\.fit_populations",
+    ),
     "no loadings": (
         lambda a, m: (a, None, {"method": "embedding", "loadings_key": "other"}),
         KeyError,

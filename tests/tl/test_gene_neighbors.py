@@ -162,6 +162,17 @@ def with_nan(adata):
     return {}
 
 
+def with_many_fits(adata):
+    adata.varm["populations_loadings"] = np.zeros((30, 3, 2))
+    return {"loadings_key": "populations_loadings"}
+
+
+def with_layer(adata):
+    adata.layers["log"] = adata.X
+    sampled = ad.AnnData(adata.X.copy(), var=adata.var)
+    return {"method": "correlation", "sampled": sampled, "layer": "log"}
+
+
 def with_nan_in_x(adata):
     adata.X.data[5] = np.nan
     return {"method": "clr"}
@@ -174,9 +185,11 @@ FAILS = {
     "no neighbour": (lambda a: {"n_neighbors": 0}, ValueError, "expected 1 to 29"),
     "no loadings": (lambda a: {"loadings_key": "other"}, KeyError, r"tl\.loadings"),
     "loadings are NaN": (with_nan, ValueError, "NaN or infinite loadings"),
+    "loadings of many fits": (with_many_fits, ValueError, r"shape \(30, 3, 2\).*\[:, 0\]"),
     "expression is NaN": (with_nan_in_x, ValueError, "NaN or infinite values"),
     "no layer": (lambda a: {"method": "clr", "layer": "x"}, KeyError, "layer 'x' not found"),
     "sampled unread": (lambda a: {"sampled": a.copy()}, TypeError, "leave out sampled"),
+    "no layer of what was sampled": (with_layer, KeyError, "not found in sampled.layers"),
     "other genes": (
         lambda a: {"method": "clr", "sampled": a[:, 1:].copy()},
         ValueError,

@@ -8,6 +8,8 @@ from pellucid import _keys
 from pellucid._validate import check_same_genes, check_writable
 from pellucid.networks import reconstructed_variance
 
+from ._read_loadings import read_loadings
+
 if TYPE_CHECKING:
     from anndata import AnnData
 
@@ -43,7 +45,8 @@ def degree_centrality(
           that vary with no other. Needs no model.
     loadings_key
         For `method="embedding"`: key of the loadings in `adata.varm`. `None` for the first of
-        `"annotated_ae_loadings"`, `"sivae_loadings"` and `"linearscvi_loadings"` that is there.
+        `"annotated_ae_loadings"`, `"sivae_loadings"`, `"deep_ae_loadings"` and
+        `"linearscvi_loadings"` that is there.
     key_added
         Key in `adata.var` and `adata.uns`.
     copy
@@ -68,7 +71,8 @@ def degree_centrality(
     KeyError
         If there are no loadings.
     ValueError
-        If `adata` has other genes than the model, or `method` is unknown.
+        If `adata` has other genes than the model, loadings are not finite or not of one model, or
+        `method` is unknown.
 
     Notes
     -----
@@ -104,8 +108,7 @@ def degree_centrality(
                 "tl.loadings(adata, model) has written its loadings."
             )
         loadings_key = _keys.found_loadings(adata, loadings_key)
-        values = np.asarray(_keys.require(adata, "varm", loadings_key, "tl.loadings"), np.float64)
-        columns = {key_added: np.linalg.norm(values, axis=1)}
+        columns = {key_added: np.linalg.norm(read_loadings(adata, loadings_key), axis=1)}
         record = {"n_held_out": 0}
     else:
         raise ValueError(f"method={method!r} is unknown; choose 'reconstruction' or 'embedding'.")

@@ -23,6 +23,8 @@ from pellucid.networks import (
     nearest_by_weight,
 )
 
+from ._read_loadings import read_loadings
+
 if TYPE_CHECKING:
     from anndata import AnnData
 
@@ -63,13 +65,14 @@ def gene_neighbors(
           the package arboreto; minutes for some hundred genes.
     loadings_key
         For `method="euclidean"`: key of the loadings in `adata.varm`. `None` for the first of
-        `"annotated_ae_loadings"`, `"sivae_loadings"` and `"linearscvi_loadings"` that is there.
+        `"annotated_ae_loadings"`, `"sivae_loadings"`, `"deep_ae_loadings"` and
+        `"linearscvi_loadings"` that is there.
     sampled
         Cells to read in place of those of `adata`, for the other methods: what
         :func:`pellucid.tl.sample_expression` drew from a model (the paper's siVAE-GCN).
     layer
-        Layer of what is read; `X` if `None`. It should hold log-normalised expression: counts
-        relate genes through the depth of sequencing.
+        Layer of what is read, of `sampled` if that is given; `X` if `None`. It should hold
+        log-normalised expression: counts relate genes through the depth of sequencing.
     estimator
         How mutual information is found: ``'bins'``, from the counts of cells in bins of equal
         frequency, or ``'spearman'``, from rank correlations, as the paper's authors did.
@@ -101,7 +104,8 @@ def gene_neighbors(
     KeyError
         If the loadings or the layer are missing.
     ValueError
-        If an argument is out of range, a value is not finite, or `sampled` has other genes.
+        If an argument is out of range, a value is not finite, loadings are not of one model, or
+        `sampled` has other genes.
     TypeError
         If `sampled` is given for `method="euclidean"`.
     ImportError
@@ -149,7 +153,7 @@ def gene_neighbors(
                 "sampled, or choose method='correlation', 'clr', 'mrnet', 'aracne' or 'grnboost2'."
             )
         loadings_key = _keys.found_loadings(adata, loadings_key)
-        found = nearest_by_distance(_loadings(adata, loadings_key), n_neighbors)
+        found = nearest_by_distance(read_loadings(adata, loadings_key), n_neighbors)
     else:
         read = adata if sampled is None else sampled
         if not read.var_names.equals(adata.var_names):
@@ -158,6 +162,11 @@ def gene_neighbors(
                 f"{read.var_names.isin(adata.var_names).sum()} are among the {adata.n_vars} of "
                 "adata; it must have the same genes in the same order, as "
                 "tl.sample_expression(adata, model) returns them."
+            )
+        if sampled is not None and layer is not None and layer not in sampled.layers:
+            raise KeyError(
+                f"layer {layer!r} not found in sampled.layers, which is read in place of adata; "
+                "leave out layer, as tl.sample_expression writes to X."
             )
         check_expression(read, layer, scaled=True)
         found = nearest_by_weight(
@@ -183,16 +192,6 @@ def gene_neighbors(
         ),
     }
     return adata if copy else None
-
-
-def _loadings(adata: AnnData, key: str) -> np.ndarray:
-    values = np.asarray(_keys.require(adata, "varm", key, "tl.loadings"), dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError(
-            f"adata.varm[{key!r}] holds NaN or infinite loadings; see whether the model's "
-            "training diverged (get.history), then call tl.loadings again."
-        )
-    return values
 
 
 def _weights(
