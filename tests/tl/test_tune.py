@@ -341,6 +341,25 @@ def test_published_ranges(model_cls, expected):
         assert (lr.low, lr.high, lr.log) == (1e-5, 1e-3, True)
 
 
+def test_no_settings_are_proposed_twice():
+    """Of a loss that is least at the ends of its ranges, whence a sampler comes back to them."""
+    pytest.importorskip("ray.tune", reason=WHY)
+    import optuna
+
+    from pellucid.tl._gaussian_process import GaussianProcess
+
+    def loss(trial):
+        return -trial.suggest_int("units", 35, 75) - trial.suggest_float("rate", 0, 1)
+
+    def n_repeated(sampler):
+        study = optuna.create_study(sampler=sampler(seed=0))
+        study.optimize(loss, n_trials=20)
+        return study.trials_dataframe().filter(like="params").duplicated().sum()
+
+    assert n_repeated(optuna.samplers.GPSampler) > 0
+    assert n_repeated(GaussianProcess) == 0
+
+
 def test_ray_runs_the_trials(registered, here, monkeypatch, tmp_path):
     """The whole way: a process of Ray's goes on with what another call began."""
     import ray

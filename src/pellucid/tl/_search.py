@@ -175,11 +175,13 @@ def run_trials(
     tune, optuna = import_tune()
     from ray.tune.search.optuna import OptunaSearch
 
+    from ._gaussian_process import GaussianProcess
+
     n_done = len(study.done())
     study.take_up()
     # A sampler that begins anew with the same seed would begin with the same proposals.
     seed = random_state + n_done
-    samplers = {"gp": optuna.samplers.GPSampler, "tpe": optuna.samplers.TPESampler}
+    samplers = {"gp": GaussianProcess, "tpe": optuna.samplers.TPESampler}
     search = OptunaSearch(
         distributions(space),
         metric="loss",
