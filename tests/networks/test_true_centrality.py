@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 from scipy.stats import spearmanr
 
 from pellucid.networks import _true_centrality as module
 from pellucid.networks import neighbor_prediction, true_centrality
-from pellucid.networks._many_networks import split_cells
+from pellucid.networks._many_networks import predict_by_many, split_cells
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_networks_are_split_into_rounds(x, monkeypatch):
     options = {"method": "network", "n_hidden": (4,), "max_epochs": 1}
     expected = true_centrality(x, query=[2, 5], **options)
     rounds, many = [], module.predict_by_many
-    monkeypatch.setattr(module, "_MOST_WEIGHTS", 60)
+    monkeypatch.setitem(module._MOST_WEIGHTS, "cpu", 60)
     monkeypatch.setattr(
         module, "predict_by_many", lambda *a, **k: rounds.append(len(a[0])) or many(*a, **k)
     )
@@ -84,6 +85,29 @@ def test_networks_are_split_into_rounds(x, monkeypatch):
     assert rounds == [1, 1]
     # The first of each round starts from the same weights.
     assert found[0] == pytest.approx(expected[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("n_targets", [1, 3])
+def test_equal_cells_pass_as_one(x, n_targets):
+    """Cells of which a network reads the same are merged, and it learns what it would have."""
+    inputs = torch.from_numpy(x[:, :3].T.copy())[:, :, None].clamp(min=0)
+    targets = torch.from_numpy(np.stack([x[:, 3:8] + 1, x[:, 4:9], x[:, 5:10]])[:n_targets])
+    inputs[2] = 1  # a network of which all cells are one
+    options = {
+        "n_hidden": (8, 4),
+        "cells": split_cells(400, 0.2, 0),
+        "ignored": torch.tensor([0, 3, 1]),
+        "max_epochs": 20,
+        "learning_rate": 0.01,
+        "batch_size": 50,
+        "random_state": 0,
+    }
+    expected = predict_by_many(inputs, targets, **options)
+    same = inputs[:, :, 0] == torch.tensor([0.0, 0.0, 1.0])[:, None]
+    found = predict_by_many(inputs, targets, same=same, **options)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    assert (expected[0].std(dim=0) > 0.1).all()
+    assert 0.4 < same[:2].float().mean() < 0.6
 
 
 def test_neighbours_predict(x):

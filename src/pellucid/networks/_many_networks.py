@@ -47,6 +47,7 @@ def predict_by_many(
     learning_rate: float,
     batch_size: int,
     random_state: int,
+    same: Tensor | None = None,
 ) -> Tensor:
     """Train as many networks as there are inputs, all in one batched product, and predict.
 
@@ -67,6 +68,9 @@ def predict_by_many(
         Of Adam, on the mean squared error.
     random_state
         Seed of weights and of the order of cells.
+    same
+        Networks x cells: the cells of which a network reads the same, such as zeros. They pass
+        through it as one, with the mean of their targets, which leaves the gradient as it is.
 
     Returns
     -------
@@ -87,20 +91,22 @@ def predict_by_many(
         weight.requires_grad_()
     optimizer = torch.optim.Adam(weights, lr=learning_rate, fused=True)
 
-    def forward(where: Tensor) -> Tensor:
-        values = inputs[:, where]
+    def forward(values: Tensor) -> Tensor:
         for layer in range(0, len(weights), 2):
             values = torch.baddbmm(weights[layer + 1], values, weights[layer])
             values = functional.elu(values) if layer + 2 < len(weights) else values
         return values
 
     def errors(where: Tensor) -> Tensor:
-        difference = forward(where) - targets[:, where]
+        read, target = inputs[:, where], targets[:, where]
+        n_cells = None
+        if same is not None:
+            read, target, n_cells = _merged(read, target, same[:, where])
+        difference = forward(read) - target
         if ignored is not None:
-            difference = difference.scatter(
-                2, ignored[:, None, None].expand(-1, difference.shape[1], 1), 0.0
-            )
-        return difference.square().mean(dim=(1, 2))
+            difference[torch.arange(n_networks), :, ignored] = 0
+        squared = difference.square().mean(dim=2)
+        return (squared if n_cells is None else squared * n_cells).sum(dim=1) / len(where)
 
     least = torch.full((n_networks,), torch.inf, device=device)
     best = [weight.detach().clone() for weight in weights]
@@ -121,4 +127,21 @@ def predict_by_many(
     with torch.no_grad():
         for kept, weight in zip(best, weights, strict=True):
             weight.copy_(kept)
-        return torch.cat([forward(where) for where in test.split(batch_size)], dim=1)
+        return torch.cat([forward(inputs[:, where]) for where in test.split(batch_size)], dim=1)
+
+
+def _merged(read: Tensor, target: Tensor, same: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows of each network with those of `same` cells as one, and how many cells a row is."""
+    n_single = int((~same).sum(dim=1).max())
+    # A network of fewer single cells than others is filled up with cells that count as none.
+    rows = same.long().argsort(dim=1, stable=True)[:, :n_single]
+    first = same.long().argmax(dim=1, keepdim=True)
+    network = torch.arange(len(same), device=same.device)[:, None]
+    n_same = same.sum(dim=1, keepdim=True).to(read.dtype)
+    target = target.expand(len(same), -1, -1)
+    mean = torch.bmm((same / n_same.clamp(min=1))[:, None], target)
+    return (
+        torch.cat([read[network, rows], read[network, first]], dim=1),
+        torch.cat([target[network, rows], mean], dim=1),
+        torch.cat([(~same[network, rows]).to(read.dtype), n_same], dim=1),
+    )
