@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from ._networks_pbmc3k import expression, of_models, of_networks
+from ._networks_pbmc3k import expression, of_models, of_networks, with_units
 from ._rows import mean_and_range
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ MIN_CELLS = 3  # of each half, in which a gene is seen
 
 
 def halves(
-    rows: Rows, *, seeds: Sequence[int], n_latent: int, precision: str | None
+    rows: Rows, *, seeds: Sequence[int], n_latents: Sequence[int], precision: str | None
 ) -> list[dict[str, Any]]:
     """Both halves of a split for each seed, over all splits."""
     from pellucid.networks import true_centrality
@@ -39,7 +39,8 @@ def halves(
         true = [true_centrality(part.X) for part in parts]
         for half, part in enumerate(parts):
             about = {"part": "halves", "seed": seed, "half": half}
-            found = of_models(rows, about, part, n_latent, train)
+            found = of_models(rows, about, part, n_latents[0], train)
+            found |= with_units(rows, about, part, n_latents[1:], train)
             found |= of_networks(rows, about, part)
             ways = {method: of["centrality"] for method, of in found.items()}
             ways["mean expression"] = np.asarray(part.X.mean(axis=0)).ravel()
@@ -47,10 +48,16 @@ def halves(
             table += [
                 {
                     "method": method,
-                    "unseen half": float(spearmanr(values, true[1 - half]).statistic),
-                    "half seen": float(spearmanr(values, true[half]).statistic),
+                    "unseen half": _spearman(values, true[1 - half]),
+                    "half seen": _spearman(values, true[half]),
                 }
                 for method, values in ways.items()
                 if values is not None
             ]
     return mean_and_range(table, ("method",), ("unseen half", "half seen"))
+
+
+def _spearman(values: Any, true: np.ndarray) -> float:
+    values = np.array(values, dtype=float)  # None of a gene that held-out cells do not vary in
+    known = np.isfinite(values) & np.isfinite(true)
+    return float(spearmanr(values[known], true[known]).statistic)

@@ -23,6 +23,7 @@ INFERRED = (
     *OF_INFORMATION,
     *(f"{name}, Spearman" for name in OF_INFORMATION),
 )
+BOOSTED = "GRNBoost2"  # where arboreto is installed
 PENALTY = 0.05  # of GraphicalLasso
 
 Found = dict[str, dict[str, Any]]
@@ -87,6 +88,8 @@ def _weights(name: str, adata: AnnData) -> np.ndarray:
 
     if name == "correlation":
         return np.abs(networks.correlation(adata.X))
+    if name == BOOSTED:
+        return networks.grnboost2(np.asarray(adata.X.todense()))
     if name == "GraphicalLasso":
         from sklearn.covariance import GraphicalLasso
 

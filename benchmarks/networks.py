@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PARTS = ("simulated", "pbmc3k", "halves", "populations", "speed")
-N_LATENT = 64  # of the models of cells, as in the paper
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,6 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
     command.add_argument("--seeds", type=int, default=5, help="how many")
     command.add_argument("--latents", type=int, nargs="+", default=[10], help="K of `simulated`")
+    command.add_argument(
+        "--units",
+        type=int,
+        nargs="+",
+        default=[64],
+        help="K of the models of cells; all tables are of the first (64 in the paper), and the "
+        "reconstruction by others stands beside",
+    )
     command.add_argument("--populations", type=int, default=16, help="number of `populations`")
     command.add_argument("--jobs", type=int, help="models of `populations` fitted at once")
     command.add_argument("--precision", help="of models of cells: Lightning's, such as bf16-mixed")
@@ -72,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             tables = pbmc3k(
                 rows,
                 seeds=range(given.seeds),
-                n_latent=N_LATENT,
+                n_latents=given.units,
                 precision=given.precision,
                 n_query=given.query_genes,
             )
@@ -81,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             result[part] = tables
         elif part == "halves":
             table = halves(
-                rows, seeds=range(given.seeds), n_latent=N_LATENT, precision=given.precision
+                rows, seeds=range(given.seeds), n_latents=given.units, precision=given.precision
             )
             show(part, table)
             result[part] = table
