@@ -104,7 +104,7 @@ def predict_by_many(
             read, target, n_cells = _merged(read, target, same[:, where])
         difference = forward(read) - target
         if ignored is not None:
-            difference[torch.arange(n_networks), :, ignored] = 0
+            difference[torch.arange(n_networks, device=device), :, ignored] = 0
         squared = difference.square().mean(dim=2)
         return (squared if n_cells is None else squared * n_cells).sum(dim=1) / len(where)
 

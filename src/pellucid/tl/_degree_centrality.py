@@ -76,9 +76,11 @@ def degree_centrality(
 
     Notes
     -----
-    The paper reports the error on the cells that the model was trained on, over which a large
-    model reconstructs the noise of genes too. Where the two columns differ, believe the one of
-    held-out cells. Their error had a say in when training stopped, but taught the model nothing.
+    The paper reports the error on the cells that the model was trained on, of which a large model
+    reconstructs the noise too. Held-out cells had a say in when training stopped, but taught the
+    model nothing. Of few of them the error is itself uncertain: on PBMC3k that of 270 held-out
+    cells goes with what genes truly explain of others at 0.56 (Spearman, mean of three seeds), and
+    that of all 2,700 at 0.82.
 
     Counts, of models for counts, are compared as logarithms of cells of one total. A gene is
     reconstructed the better the more of it is measured, so that of two genes with as many
