@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
-from ._networks_pbmc3k import expression, of_models, of_networks, with_units
+from ._networks_methods import agreement
+from ._networks_pbmc3k import expression, of_models, of_networks, training, with_units
 from ._rows import mean_and_range
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ MIN_CELLS = 3  # of each half, in which a gene is seen
 def halves(
     rows: Rows, *, seeds: Sequence[int], n_latents: Sequence[int], precision: str | None
 ) -> list[dict[str, Any]]:
-    """Both halves of a split for each seed, over all splits."""
+    """Mean of both halves of a split for each seed, over all splits."""
     from pellucid.networks import true_centrality
 
-    train = {} if precision is None else {"precision": precision}
-    table = []
+    train = training(precision)
+    table: list[dict[str, Any]] = []
     for seed in seeds:
         order = np.random.default_rng(seed).permutation(expression().n_obs)
         parts = [expression()[np.sort(part)] for part in np.array_split(order, 2)]
@@ -37,6 +37,7 @@ def halves(
         )
         parts = [part[:, seen_in_both].copy() for part in parts]
         true = [true_centrality(part.X) for part in parts]
+        judged: dict[str, list[tuple[float, ...]]] = {}
         for half, part in enumerate(parts):
             about = {"part": "halves", "seed": seed, "half": half}
             found = of_models(rows, about, part, n_latents[0], train)
@@ -45,19 +46,19 @@ def halves(
             ways = {method: of["centrality"] for method, of in found.items()}
             ways["mean expression"] = np.asarray(part.X.mean(axis=0)).ravel()
             ways["true centrality of the half seen"] = true[half]
-            table += [
+            for method, values in ways.items():
+                if values is not None:
+                    judged.setdefault(method, []).append(
+                        (*agreement(values, true[1 - half]), agreement(values, true[half])[0])
+                    )
+        for method, found_of in judged.items():
+            unseen, n_genes, seen = np.mean(found_of, axis=0)
+            table.append(
                 {
                     "method": method,
-                    "unseen half": _spearman(values, true[1 - half]),
-                    "half seen": _spearman(values, true[half]),
+                    "unseen half": float(unseen),
+                    "half seen": float(seen),
+                    "genes": float(n_genes),
                 }
-                for method, values in ways.items()
-                if values is not None
-            ]
-    return mean_and_range(table, ("method",), ("unseen half", "half seen"))
-
-
-def _spearman(values: Any, true: np.ndarray) -> float:
-    values = np.array(values, dtype=float)  # None of a gene that held-out cells do not vary in
-    known = np.isfinite(values) & np.isfinite(true)
-    return float(spearmanr(values[known], true[known]).statistic)
+            )
+    return mean_and_range(table, ("method",), ("unseen half", "half seen", "genes"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from anndata import AnnData
+from scipy.stats import spearmanr
 
 from ._sivae_fit import fit
 
@@ -124,3 +125,10 @@ def _scaled(adata: AnnData) -> np.ndarray:
 
     dense = np.asarray(adata.X.todense() if hasattr(adata.X, "todense") else adata.X)
     return StandardScaler().fit_transform(dense)
+
+
+def agreement(values: Any, true: np.ndarray) -> tuple[float, int]:
+    """Spearman's correlation over the genes that both know, and the number of these."""
+    values = np.array(values, dtype=float)
+    known = np.isfinite(values) & np.isfinite(true)
+    return float(spearmanr(values[known], true[known]).statistic), int(known.sum())

@@ -27,7 +27,7 @@ def parser(name: str, description: str | None, *, repeats: int) -> argparse.Argu
 
 def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """Print rows of the same columns under a title."""
-    cells = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
+    cells = [list(rows[0]), *([text(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     print(f"\n{title}\n")
     for line in (cells[0], ["-" * width for width in widths], *cells[1:]):
@@ -38,7 +38,8 @@ def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
         print(f"| {' | '.join(padded)} |", flush=True)
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A number as it stands in a table."""
     if value is None:
         return ""
     if not isinstance(value, float):
@@ -65,4 +66,4 @@ def machine(threads: int) -> dict[str, Any]:
 def save(path: Path | None, result: dict[str, Any]) -> None:
     """Write a result as JSON where a path is given."""
     if path is not None:
-        path.write_text(json.dumps(result, indent=2) + "\n")
+        path.writetext(json.dumps(result, indent=2) + "\n")

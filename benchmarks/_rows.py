@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._report import text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
@@ -57,8 +59,12 @@ def mean_and_range(
         line: dict[str, Any] = dict(zip(by, of, strict=True)) | {"n": len(members)}
         for name in values:
             found = [row[name] for row in members if row.get(name) is not None]
-            line[name] = (
-                f"{np.mean(found):.3f} ({min(found):.3f} to {max(found):.3f})" if found else None
-            )
+            if not found:
+                line[name] = None
+            elif min(found) == max(found):
+                line[name] = text(found[0])
+            else:
+                mean, least, most = (text(float(f(found))) for f in (np.mean, min, max))
+                line[name] = f"{mean} ({least} to {most})"
         result.append(line)
     return result

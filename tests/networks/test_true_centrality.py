@@ -6,6 +6,7 @@ import torch
 from scipy import sparse
 from scipy.stats import spearmanr
 
+from pellucid.networks import _many_networks as many_networks
 from pellucid.networks import _true_centrality as module
 from pellucid.networks import neighbor_prediction, true_centrality
 from pellucid.networks._many_networks import predict_by_many, split_cells
@@ -73,18 +74,39 @@ def test_cells_that_are_measured_on_teach_nothing(x):
     assert true_centrality(noise, **options).mean() < 0.05
 
 
-def test_networks_are_split_into_rounds(x, monkeypatch):
+@pytest.mark.parametrize("most", [1, 60])
+def test_networks_are_split_into_rounds(x, monkeypatch, most):
+    """A round is a network where one alone has more weights than a round may have."""
     options = {"method": "network", "n_hidden": (4,), "max_epochs": 1}
     expected = true_centrality(x, query=[2, 5], **options)
     rounds, many = [], module.predict_by_many
-    monkeypatch.setitem(module._MOST_WEIGHTS, "cpu", 60)
+    monkeypatch.setitem(module._MOST_WEIGHTS, "cpu", most)
     monkeypatch.setattr(
         module, "predict_by_many", lambda *a, **k: rounds.append(len(a[0])) or many(*a, **k)
     )
     found = true_centrality(x, query=[2, 5], **options)
     assert rounds == [1, 1]
-    # The first of each round starts from the same weights.
-    assert found[0] == pytest.approx(expected[0], abs=1e-6)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_zeros_pass_as_one(x, monkeypatch):
+    """Of genes with zeros few rows are left, and what is found is what it would have been."""
+    counts = np.log1p(np.random.default_rng(1).poisson(np.exp(x - 1.5)))
+    options = {"method": "network", "n_hidden": (8,), "max_epochs": 5, "query": [5, 2, 7]}
+    n_rows, merged, many = [], many_networks._merged, module.predict_by_many
+
+    def watched(*args):
+        result = merged(*args)
+        n_rows.append((args[0].shape[1], result[0].shape[1]))
+        return result
+
+    monkeypatch.setattr(many_networks, "_merged", watched)
+    found = true_centrality(counts, **options)
+    before, after = np.sum(n_rows, axis=0)
+    n_zeros = (counts[:, options["query"]] == 0).mean(axis=0).min()
+    assert after == pytest.approx(before * (1 - n_zeros), rel=0.1)
+    monkeypatch.setattr(module, "predict_by_many", lambda *a, same, **k: many(*a, **k))
+    np.testing.assert_allclose(found, true_centrality(counts, **options), atol=1e-5)
 
 
 @pytest.mark.parametrize("n_targets", [1, 3])
