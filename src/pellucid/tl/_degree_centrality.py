@@ -36,7 +36,7 @@ def degree_centrality(
         Cells x genes, with the genes of the model's AnnData.
     model
         For `method="reconstruction"`: a trained model of :mod:`pellucid.model`. The paper takes
-        :class:`~pellucid.model.SIVAE` with 64 units; with few cells 16 do as well.
+        :class:`~pellucid.model.SIVAE` with 64 units; on 2,700 cells 16 do as well.
     method
         * ``'reconstruction'`` - the share of the gene's variance over cells that the model
           reconstructs: 1 less the mean squared error of genes of variance 1, 0 if it is no better
